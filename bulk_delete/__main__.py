@@ -1,0 +1,4 @@
+from bulk_delete.cli import main
+
+if __name__ == "__main__":
+    main()

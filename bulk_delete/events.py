@@ -1,0 +1,120 @@
+"""The journal's vocabulary: one frozen type per event, its fields as they stand on the line.
+
+Fields that are None are left off the line. Only `batch.sent` carries the run ids of a batch; the
+other `batch.*` events speak of all of them unless `run_ids` names some.
+"""
+
+import msgspec
+
+from bulk_delete.model import InputFile
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True):
+    pass
+
+
+class JobStarted(Event, frozen=True, tag="job.started"):
+    job: str
+    execution: str
+    version: str
+    host: str
+    pid: int
+    base_url: str
+    key_id: str
+    inputs: tuple[InputFile, ...]
+    fingerprint: str
+    counts: dict[str, int]
+    limits: dict[str, str | int | float]
+    approved_by: str
+
+
+class PlanReplaced(Event, frozen=True, tag="plan.replaced"):
+    """`counts`: the left-over pairs by state."""
+
+    counts: dict[str, int]
+
+
+class JobFinished(Event, frozen=True, tag="job.finished"):
+    outcome: str
+    exit_code: int
+    reason: str
+    counts: dict[str, int]
+    seconds: float
+
+
+class BatchSent(Event, frozen=True, tag="batch.sent"):
+    batch: int
+    attempt: int
+    result_id: int
+    request_id: str
+    run_ids: tuple[int, ...] | None = None
+    parent: int | None = None
+
+
+class BatchDeleted(Event, frozen=True, tag="batch.deleted"):
+    batch: int
+    attempt: int
+    status: int
+    ms: int
+
+
+class BatchRetry(Event, frozen=True, tag="batch.retry"):
+    """An attempt that settled nothing; the batch stays open."""
+
+    batch: int
+    attempt: int
+    in_doubt: bool
+    wait_s: float
+    status: int | None = None
+    error: str | None = None
+
+
+class BatchSplit(Event, frozen=True, tag="batch.split"):
+    batch: int
+    into: tuple[int, ...]
+
+
+class BatchFailed(Event, frozen=True, tag="batch.failed"):
+    """`result_id` stands where the batch was never sent, as its result had ended."""
+
+    batch: int
+    status: int | None
+    reason: str
+    detail: str
+    run_ids: tuple[int, ...] | None = None
+    result_id: int | None = None
+
+
+class BatchGone(Event, frozen=True, tag="batch.gone"):
+    batch: int
+    status: int | None
+    reason: str
+    detail: str
+    run_ids: tuple[int, ...] | None = None
+    result_id: int | None = None
+
+
+class BatchUnknown(Event, frozen=True, tag="batch.unknown"):
+    batch: int
+    status: int | None
+    reason: str
+    detail: str
+    run_ids: tuple[int, ...] | None = None
+    result_id: int | None = None
+
+
+class BatchWithheld(Event, frozen=True, tag="batch.withheld"):
+    result_id: int
+    run_ids: tuple[int, ...]
+
+
+class BatchReopened(Event, frozen=True, tag="batch.reopened"):
+    result_id: int
+    run_ids: tuple[int, ...]
+
+
+Settling = BatchFailed | BatchGone | BatchUnknown
+OfBatch = BatchSent | BatchDeleted | BatchRetry | BatchSplit | Settling
+OfPairs = BatchWithheld | BatchReopened
+OfJob = JobStarted | PlanReplaced | JobFinished
+AnyEvent = OfBatch | OfPairs | OfJob

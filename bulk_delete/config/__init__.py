@@ -1,0 +1,41 @@
+"""Settings, the API key, and where both are found."""
+
+from bulk_delete.config.key import ApiKey, find_key
+from bulk_delete.config.load import Given, Layer, load
+from bulk_delete.config.settings import (
+    Api,
+    Guards,
+    Input,
+    Limits,
+    Log,
+    MaxFailures,
+    Rate,
+    Retry,
+    Seconds,
+    Settings,
+    parse_rate,
+    parse_seconds,
+)
+from bulk_delete.config.url import is_loopback, parse_base_url
+
+__all__ = [
+    "Api",
+    "ApiKey",
+    "Given",
+    "Guards",
+    "Input",
+    "Layer",
+    "Limits",
+    "Log",
+    "MaxFailures",
+    "Rate",
+    "Retry",
+    "Seconds",
+    "Settings",
+    "find_key",
+    "is_loopback",
+    "load",
+    "parse_base_url",
+    "parse_rate",
+    "parse_seconds",
+]

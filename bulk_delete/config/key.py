@@ -1,0 +1,88 @@
+"""The API key: from the environment, a file or a command's output; never a flag, never shown."""
+
+import hashlib
+import shlex
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bulk_delete.config.load import read_toml, vendor_config
+from bulk_delete.config.settings import Api
+from bulk_delete.errors import InvalidInput
+
+KEY_VARIABLE = "CEKURA_API_KEY"
+_COMMAND_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A secret: `repr` and `str` do not show it."""
+
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"<API key {self.id}>"
+
+    __str__ = __repr__
+
+    @property
+    def id(self) -> str:
+        """Return 8 hex digits that tell two keys apart and do not give the key away."""
+        return hashlib.sha256(b"bulk-delete key id\0" + self.secret.encode()).hexdigest()[:8]
+
+
+def find_key(api: Api, environ: Mapping[str, str], home: Path) -> ApiKey:
+    """Find the key: CEKURA_API_KEY, `api.key_file`, `api.key_command`, ~/.cekura/config.toml.
+
+    Raises InvalidInput when there is none, or when it cannot stand in a header.
+    """
+    if value := environ.get(KEY_VARIABLE):
+        return _checked(value, KEY_VARIABLE)
+    if api.key_file and api.key_command:
+        raise InvalidInput("api.key_file and api.key_command are both set; leave one out")
+    if api.key_file:
+        return _checked(_read(api.key_file), f"key file {api.key_file}")
+    if api.key_command:
+        return _checked(_ask(api.key_command), "output of api.key_command")
+    vendor = vendor_config(home)
+    if vendor.is_file() and (value := read_toml(vendor).get("api_key")):
+        return _checked(str(value), f"{vendor}: api_key")
+    raise InvalidInput(
+        f"no API key; set {KEY_VARIABLE}, or api.key_file or api.key_command in the config file"
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise InvalidInput(f"key file {path}: cannot be read: {why}") from None
+
+
+def _ask(command: str) -> str:
+    try:
+        words = shlex.split(command)
+        done = subprocess.run(  # noqa: S603 - the operator's own command, without a shell
+            words,
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            timeout=_COMMAND_TIMEOUT_S,
+            check=True,
+            text=True,
+        )
+    except subprocess.CalledProcessError as error:
+        raise InvalidInput(f"api.key_command ended with code {error.returncode}") from None
+    except subprocess.TimeoutExpired:
+        raise InvalidInput(f"api.key_command took over {_COMMAND_TIMEOUT_S} s") from None
+    except (OSError, ValueError, IndexError) as error:
+        raise InvalidInput(f"api.key_command cannot be run: {error}") from None
+    return done.stdout
+
+
+def _checked(text: str, origin: str) -> ApiKey:
+    key = text.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise InvalidInput(f"{origin}: this is no API key (it is empty, or not one printable word)")
+    return ApiKey(key)

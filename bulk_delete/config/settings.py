@@ -1,0 +1,137 @@
+"""The settings, as frozen sections with their defaults, and the text form of each kind of value."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NewType
+
+Seconds = NewType("Seconds", float)
+
+_PERIODS = {"s": 1, "m": 60, "h": 3600}
+_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(s|m|h)\s*")
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|)\s*")
+_SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` calls per `period` seconds."""
+
+    count: float
+    period: int = 1
+
+    @property
+    def per_second(self) -> float:
+        return self.count / self.period
+
+    def __str__(self) -> str:
+        unit = next(unit for unit, seconds in _PERIODS.items() if seconds == self.period)
+        return f"{self.count:g}/{unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class MaxFailures:
+    """How many runs may fail or stay unknown: a share (0 … 1) of the finished ones, or a count."""
+
+    share: float | None = None
+    count: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:g}%" if self.share is not None else str(self.count)
+
+
+def parse_rate(value: object) -> Rate:
+    """Read `10/s`, `600/m` or `5000/h`. Raises ValueError."""
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < float(match[1]) / _PERIODS[match[2]] <= 1_000_000:  # noqa: PLR2004 - no API allows more
+        raise ValueError("give calls per second, minute or hour, as 10/s, 600/m or 5000/h")
+    return Rate(float(match[1]), _PERIODS[match[2]])
+
+
+def parse_seconds(value: object) -> Seconds:
+    """Read `250ms`, `20s`, `15m`, `2h` or a number of seconds. Raises ValueError."""
+    match = _DURATION.fullmatch(f"{value}") if isinstance(value, str | int | float) else None
+    if match is None or isinstance(value, bool) or not 0 < float(match[1]) <= 10**7:
+        raise ValueError("give a time above zero, as 20s, 15m, 2h or a number of seconds")
+    return Seconds(float(match[1]) * {"ms": 0.001, "": 1, **_PERIODS}[match[2]])
+
+
+def parse_max_failures(value: object) -> MaxFailures:
+    """Read `20%` or a count. Raises ValueError."""
+    text = str(value)
+    share = _SHARE.fullmatch(text)
+    if share and float(share[1]) <= 100:  # noqa: PLR2004 - per cent
+        return MaxFailures(share=float(share[1]) / 100)
+    if text.strip().isascii() and text.strip().isdigit():
+        return MaxFailures(count=int(text))
+    raise ValueError("give a share of the runs, as 20%, or a number of runs")
+
+
+def parse_count(value: object) -> int:
+    """Read a whole number from 1 up. Raises ValueError."""
+    text = str(value).strip()
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 2**63:
+        raise ValueError("give a whole number from 1 up")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    base_url: str = "https://api.cekura.ai"
+    key_file: Path | None = None
+    key_command: str | None = None
+    ca_file: Path | None = None
+    timeout: Seconds = Seconds(60)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    rate: Rate = Rate(10)
+    concurrency: int = 8
+    grace: Seconds = Seconds(20)
+    max_failures: MaxFailures = MaxFailures(share=0.2)
+    max_failures_after: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    attempts: int = 5
+    base: Seconds = Seconds(1)
+    cap: Seconds = Seconds(60)
+    max_time: Seconds = Seconds(3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    max_runs: int | None = None
+    max_results: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    on_bad_row: Literal["fail", "skip"] = "fail"
+    result_column: str = "result_id"
+    run_column: str = "run_id"
+    format: Literal["auto", "csv", "jsonl"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    format: Literal["text", "json"] = "text"
+    interval: Seconds = Seconds(5)
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    api: Api = field(default_factory=Api)
+    limits: Limits = field(default_factory=Limits)
+    retry: Retry = field(default_factory=Retry)
+    guards: Guards = field(default_factory=Guards)
+    input: Input = field(default_factory=Input)
+    log: Log = field(default_factory=Log)
+    state: StateFolder = field(default_factory=StateFolder)

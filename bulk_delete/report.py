@@ -1,0 +1,224 @@
+"""What people and scripts read: values in, text or JSON-ready dicts out. Pure."""
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from bulk_delete.config import Input, Settings
+from bulk_delete.model import Counts, InputFile, Pair, Reject, State, Verdict
+from bulk_delete.plan import Plan
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Biggest:
+    result_id: int
+    runs: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """What a reviewer decides on. `seconds` is the time of the calls at the configured rate."""
+
+    job: str | None
+    base_url: str
+    inputs: tuple[InputFile, ...]
+    fingerprint: str
+    counts: Counts
+    biggest: tuple[Biggest, ...]
+    ids: Mapping[str, tuple[int, int]]
+    rate: str
+    seconds: float
+    command: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "counts": self.counts._asdict(), "ids": dict(self.ids)}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How an execution ended. `counts` are its books; `files` are those that were written."""
+
+    job: str
+    execution: str
+    outcome: str
+    exit_code: int
+    reason: str
+    counts: Mapping[str, int]
+    calls: int
+    retries: int
+    seconds: float
+    fingerprint: str
+    base_url: str
+    folder: str
+    files: tuple[str, ...]
+    next: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "counts": dict(self.counts)}
+
+
+def id_ranges(plan: Plan) -> dict[str, tuple[int, int]]:
+    """Return the smallest and the largest result and run id; nothing for an empty plan."""
+    if not plan.groups:
+        return {}
+    runs = [group.run_ids for group in plan.groups.values()]
+    return {
+        "result_id": (min(plan.groups), max(plan.groups)),
+        "run_id": (min(run[0] for run in runs), max(run[-1] for run in runs)),
+    }
+
+
+def biggest(plan: Plan) -> tuple[Biggest, ...]:
+    return tuple(
+        Biggest(group.result_id, len(group.run_ids), group.calls) for group in plan.biggest()
+    )
+
+
+def plan_text(view: PlanView) -> str:
+    counts = view.counts
+    time_needed = f"about {duration(view.seconds)} at {view.rate}"
+    lines = [
+        f"Plan for {view.base_url}" + (f", job {view.job}" if view.job else ""),
+        f"  rows read       {counts.rows:>12,}",
+        *_unless_none("rejected", counts.rejected),
+        *_unless_none("duplicates", counts.duplicates),
+        *_unless_none("protected", counts.protected),
+        *_unless_none("already done", counts.already_done),
+        *_unless_none("skipped", counts.skipped),
+        f"  runs to delete  {counts.planned:>12,}   in {_many(counts.results, 'result')}",
+        f"  calls           {counts.batches:>12,}   each re-evaluates its result; {time_needed}",
+    ]
+    for name, (low, high) in view.ids.items():
+        lines.append(f"  {name:<15} {low} … {high}")
+    if view.biggest:
+        lines.append("  biggest results")
+        lines += [f"    {big.result_id:>20}  {_many(big.runs, 'run')}" for big in view.biggest]
+    lines.append(f"  fingerprint     {view.fingerprint}")
+    return "\n".join(lines) + "\n"
+
+
+def _unless_none(name: str, count: int) -> list[str]:
+    return [f"  {name:<15} {count:>12,}"] if count else []
+
+
+def summary_text(summary: Summary) -> str:
+    counts = summary.counts
+    always = ("planned", State.DELETED.value)
+    names = (
+        "rows",
+        "rejected",
+        "duplicates",
+        "protected",
+        "already_done",
+        "skipped",
+        "planned",
+        *(state.value for state in State),
+    )
+    lines = [f"Job {summary.job}: {summary.reason}"]
+    lines += [
+        f"  {name.replace('_', ' '):<15} {counts[name]:>12,}"
+        for name in names
+        if counts[name] or name in always
+    ]
+    retried = f", {_many(summary.retries, 'retry', 'retries')}" if summary.retries else ""
+    lines.append(f"  {'calls':<15} {summary.calls:>12,}   in {duration(summary.seconds)}{retried}")
+    lines.append(f"  {'exit code':<15} {summary.exit_code:>12}   {summary.outcome}")
+    lines.append(f"  in {summary.folder}: {', '.join(summary.files)}")
+    if summary.next:
+        lines.append(f"Next: {summary.next}")
+    return "\n".join(lines) + "\n"
+
+
+def command(
+    verb: str,
+    words: Iterable[str],
+    settings: Settings,
+    *,
+    name: str | None = None,
+    expect: str | None = None,
+) -> str:
+    """Write a command to type, with the settings that must be the same again."""
+    flags = {
+        "--name": name,
+        "--state-dir": settings.state.dir,
+        "--base-url": _if_other(settings.api.base_url, Settings().api.base_url),
+        "--expect": expect,
+    }
+    if verb == "run":
+        for field in fields(Input):
+            chosen, default = getattr(settings.input, field.name), field.default
+            flags[f"--{field.name.replace('_', '-')}"] = _if_other(chosen, default)
+    given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    return shlex.join(["bulk-delete", verb, *words, *given])
+
+
+def _if_other(chosen: str, default: object) -> str | None:
+    return None if chosen == default else chosen
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def rejects_text(rejects: Iterable[Reject], count: int) -> str:
+    """Name the first bad rows, a line each."""
+    shown = [f"  {row.file}, line {row.line}: {row.reason}" for row in rejects]
+    if count > len(shown):
+        shown.append(f"  … and {count - len(shown):,} more")
+    return "\n".join(shown)
+
+
+def reject_row(row: Reject) -> str:
+    return csv_line((row.file, row.line, row.reason, row.text))
+
+
+def verdict_rows(verdicts: Iterable[tuple[Pair, Verdict]]) -> Iterator[str]:
+    """Write pairs as a valid input, with the reason beside; nothing at all where there are none."""
+    for number, (pair, verdict) in enumerate(verdicts):
+        if number == 0:
+            yield csv_line(("result_id", "run_id", "state", "reason", "status", "detail"))
+        status = "" if verdict.status is None else verdict.status
+        yield csv_line((*pair, verdict.state.value, verdict.reason, status, verdict.detail))
+
+
+def plan_rows(plan: Plan) -> Iterator[str]:
+    """Write a plan as grouped JSON Lines, sorted, at most one batch a line: itself an input."""
+    for group in plan.groups.values():
+        for run_ids in group.batches():
+            ids = ", ".join(map(str, run_ids))
+            yield f'{{"result_id": {group.result_id}, "run_ids": [{ids}]}}\n'
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Write a CSV line that no spreadsheet takes for a formula."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(
+        f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+        for cell in cells
+    )
+    return line.getvalue()
+
+
+def duration(seconds: float) -> str:
+    """Say a time as people do: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 10:  # noqa: PLR2004 - below, a tenth matters
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _many(count: int, one: str, more: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+REJECTS_HEADER = csv_line(("file", "line", "reason", "text"))

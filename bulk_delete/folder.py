@@ -1,0 +1,164 @@
+"""The job folder: its place, its lock, and files that are written whole or not at all."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from bulk_delete.errors import InvalidInput, JobBusy, JournalFailed
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+def state_dir(chosen: Path | None, environ: Mapping[str, str], home: Path) -> Path:
+    """Return the folder of all jobs: the chosen one, or bulk-delete's own by the XDG rules."""
+    base = Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
+    return chosen or base / "bulk-delete"
+
+
+class JobFolder:
+    """`<state dir>/<job>/`. Everything in it is for this user alone (0700, files 0600)."""
+
+    def __init__(self, state: Path, job: str) -> None:
+        if not _NAME.fullmatch(job):
+            raise InvalidInput(
+                f"{job!r} cannot name a job; give --name letters, digits, '.', '_' and '-'"
+            )
+        self.job = job
+        self.path = state / job
+        self.journal = self.path / "journal.jsonl"
+        self.mark = self.path / "journal.mark"
+        self.broken = self.path / "journal.broken"
+        self.rejects = self.path / "rejects.csv"
+        self.failed = self.path / "failed.csv"
+        self.unknown = self.path / "unknown.csv"
+        self.leftover = self.path / "leftover.csv"
+        self.summary = self.path / "summary.json"
+
+    def plan(self, fingerprint: str) -> Path:
+        """Return the place of a saved plan; plans are told apart by their fingerprints."""
+        return self.path / f"plan.{fingerprint[:16]}.jsonl"
+
+    def forget_other_plans(self, fingerprint: str) -> None:
+        """Remove the saved plans but this one. Raises OSError."""
+        for path in self.path.glob("plan.*.jsonl"):
+            if path != self.plan(fingerprint):
+                path.unlink()
+
+    def make(self) -> None:
+        """Make the folder. Raises JournalFailed."""
+        try:
+            for folder in (self.path.parent, self.path):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalFailed(
+                f"{self.path} cannot be made: {error.strerror}; give --state-dir a folder "
+                "that can be written"
+            ) from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the job. Raises JobBusy, with who holds it, when another process does."""
+        self.make()
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            handle = os.open(self.path / "lock", flags, 0o600)
+        except OSError as error:
+            raise JournalFailed(
+                f"{self.path / 'lock'} cannot be opened: {error.strerror}"
+            ) from None
+        try:
+            _take(handle, self.job)
+            yield
+        finally:
+            os.close(handle)  # which lets go of the lock; the file stays
+
+    def room_for(self, needed: int) -> None:
+        """Check that the disk has `needed` bytes left. Raises JournalFailed."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise JournalFailed(
+                f"{self.path}: {free / 1e6:,.1f} MB free, the journal of this plan needs about "
+                f"{needed / 1e6:,.1f} MB; make room, or give --state-dir another disk"
+            )
+
+
+def _take(handle: int, job: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise JobBusy(
+            f"job {job!r} is already running ({_holder(handle)}); wait for it, or give another "
+            "--name"
+        ) from None
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": since}
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(holder).encode(), 0)
+
+
+def _holder(handle: int) -> str:
+    try:
+        found = json.loads(os.pread(handle, 1000, 0))
+        return f"pid {found['pid']} on {found['host']} since {found['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "it has just started"
+
+
+class WholeFile:
+    """A text file that appears in one step: the old one stays until the new one is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._new = path.with_name(f".{path.name}.{os.getpid()}.new")
+        self._file: TextIO | None = None
+
+    def write(self, text: str) -> None:
+        if self._file is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(self._new, flags, 0o600)
+            self._file = open(handle, "w", encoding="utf-8", newline="")  # noqa: PTH123, SIM115 - closed below
+        self._file.write(text)
+
+    def commit(self) -> None:
+        if self._file is None:
+            self._path.unlink(missing_ok=True)
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._new.replace(self._path)
+
+    def drop(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # closing flushes once more, to the full disk
+                self._file.close()
+            self._new.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[WholeFile]:
+    """Write a file in one step when the block ends well, or leave the old one as it is.
+
+    Where nothing was written, an old file is removed: no rows, no file. Raises JournalFailed.
+    """
+    file = WholeFile(path)
+    try:
+        yield file
+        file.commit()
+    except OSError as error:
+        raise JournalFailed(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        file.drop()
+
+
+def write_whole(path: Path, lines: Iterable[str]) -> None:
+    """Write the lines as a file, in one step. Raises JournalFailed."""
+    with whole_file(path) as file:
+        for line in lines:
+            file.write(line)

@@ -1,0 +1,65 @@
+"""The form of a journal line, and the chain that ties each line to the one before.
+
+A line is `{"v":1,"n":…,"ts":"…","event":"…",…,"chain":"…"}`. `chain` is the first 32 hex digits of
+SHA-256 over the previous line's chain (32 zeros before the first) and this line without its chain
+member and without its newline. It shows accidents and edits by hand; it is no signature.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import msgspec
+
+VERSION = 1
+GENESIS = "0" * 32
+_TAIL = len(',"chain":"' + GENESIS + '"}')
+
+
+class Link(NamedTuple):
+    """The end of a good stretch of journal: lines so far, the last one's chain, bytes so far."""
+
+    lines: int
+    chain: str
+    offset: int
+
+
+class Head(msgspec.Struct):
+    """What every line has."""
+
+    v: int
+    n: int
+    ts: str
+    event: str
+
+
+class DamagedError(Exception):
+    """A line is not what was written. The text says how."""
+
+
+def seal(previous: str, line: bytes) -> tuple[bytes, str]:
+    """Add the chain to a JSON object; return the bytes for the file and the new chain."""
+    chain = _digest(previous, line)
+    return b'%s,"chain":"%s"}\n' % (line[:-1], chain.encode()), chain
+
+
+def unseal(previous: Link, data: bytes) -> tuple[Head, Link]:
+    """Check a whole line, newline included, against the one before. Raises DamagedError."""
+    body, tail = data[: -_TAIL - 1] + b"}", data[-_TAIL - 1 :]
+    chain = _digest(previous.chain, body)
+    if tail != b',"chain":"%s"}\n' % chain.encode():
+        raise DamagedError("the chain does not match: it was changed, or a line before it is lost")
+    try:
+        head = _head.decode(body)
+    except msgspec.DecodeError as error:
+        raise DamagedError(f"it is no journal line: {error}") from None
+    if head.n != previous.lines + 1:
+        raise DamagedError(f"its number is {head.n}, not {previous.lines + 1}")
+    return head, Link(head.n, chain, previous.offset + len(data))
+
+
+def _digest(previous: str, line: bytes) -> str:
+    return hashlib.sha256(previous.encode() + line).hexdigest()[:32]
+
+
+_head = msgspec.json.Decoder(Head)
+START = Link(0, GENESIS, 0)

@@ -1,0 +1,37 @@
+"""The mark beside a journal: up to where it was known to be on the disk.
+
+Damage before the mark is no crash; damage after it may be one.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from bulk_delete.errors import InvalidInput
+from bulk_delete.journal.chain import START, Link
+
+
+def read_mark(path: Path) -> Link:
+    """Read the mark; the start where there is none. Raises InvalidInput."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Link)
+    except FileNotFoundError:
+        return START
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidInput(
+            f"{path}: cannot be read ({error}); if the journal beside it is sound, remove the mark"
+        ) from None
+
+
+def write_mark(path: Path, link: Link) -> None:
+    """Replace the mark in one step. Raises OSError."""
+    new = path.with_name(path.name + ".new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(new, flags, 0o600)
+    try:
+        os.write(handle, msgspec.json.encode(link))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    new.replace(path)

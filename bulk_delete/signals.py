@@ -1,0 +1,27 @@
+"""The signals that ask for an end. A signal asks; it does not kill work."""
+
+import signal
+from collections.abc import Callable
+
+import anyio
+import anyio.abc
+
+
+async def watch(
+    asked: Callable[[int, int], None],
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Call `asked(signal number, how many so far)` for each SIGINT, SIGTERM and SIGHUP.
+
+    A SIGHUP that is ignored on start stays ignored: that is what nohup asks for.
+    """
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        wanted.append(signal.SIGHUP)
+    with anyio.open_signal_receiver(*wanted) as received:
+        task_status.started()
+        count = 0
+        async for signum in received:
+            count += 1
+            asked(signum, count)

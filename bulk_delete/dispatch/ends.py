@@ -1,0 +1,52 @@
+"""What the engine stands on, as it sees it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bulk_delete import events
+from bulk_delete.model import Batch, Fact
+
+
+class Transport(Protocol):
+    async def delete_runs(
+        self, result_id: int, run_ids: tuple[int, ...], request_id: str
+    ) -> Fact: ...
+
+
+class Pace(Protocol):
+    async def ready(self) -> None: ...
+
+    def pause(self, seconds: float) -> None: ...
+
+
+class Recorder(Protocol):
+    """Takes every event together with the runs that it speaks of."""
+
+    def record(self, batch: Batch, event: events.OfBatch) -> None: ...
+
+    async def durable(self) -> None: ...
+
+
+class Past(Protocol):
+    """What earlier executions did."""
+
+    def is_doubted(self, result_id: int, run_id: int) -> bool: ...
+
+    def was_accepted(self, result_id: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where calls go, what paces and records them, what was before; clock and chance.
+
+    `clock` gives seconds, `dice` a number 0 ≤ x < 1, `new_id` a fresh request id.
+    """
+
+    transport: Transport
+    pace: Pace
+    recorder: Recorder
+    past: Past
+    clock: Callable[[], float]
+    dice: Callable[[], float]
+    new_id: Callable[[], str]

@@ -1,0 +1,349 @@
+"""Workers take results, send their batches one at a time, and record what comes of each.
+
+A worker owns the result it works on, so no result ever has two calls in flight. The intent of a
+call is on the disk before the call leaves; the wait for its turn comes before the intent.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import anyio
+
+from bulk_delete import events
+from bulk_delete.config import Limits, Retry
+from bulk_delete.dispatch.ends import Ends
+from bulk_delete.dispatch.lanes import Lane, Lanes, Work
+from bulk_delete.errors import Ending, GaveUp, JournalFailed, KeyRejected
+from bulk_delete.health import Health
+from bulk_delete.model import (
+    BadRequest,
+    Batch,
+    Deleted,
+    Fact,
+    Forbidden,
+    InDoubt,
+    NotSent,
+    Rejected,
+    ResultNotFound,
+    Throttled,
+)
+from bulk_delete.plan import Group
+from bulk_delete.retry import (
+    Again,
+    Done,
+    EndResult,
+    Refuse,
+    Split,
+    Standing,
+    StopJob,
+    decide,
+)
+
+MOST_WORN_OUT = 3
+"""Batches in a row that use up their attempts, with no good answer between, before giving up."""
+
+_UNSENT_AT_ONCE = 64
+"""Records of batches that need no call which may wait for the disk together."""
+
+_ANSWERS = Deleted | BadRequest | ResultNotFound | Forbidden | Rejected
+"""Facts that show that the API is there and speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    batch: Batch
+    attempt: int
+    fact: Fact
+    decision: Done | Split | Refuse | EndResult
+
+
+class _LeaveOffError(Exception):
+    """The worker must let go of its result."""
+
+
+@dataclass(slots=True)
+class Engine:
+    """Sends a plan. `run` once; `stop` and `cut` may be called at any time, from the same loop."""
+
+    ends: Ends
+    limits: Limits
+    retry: Retry
+    next_batch: int = 1
+    endings: list[Ending] = field(default_factory=list)
+    in_flight: int = 0
+    last_trouble: str = ""
+
+    _health: Health = field(init=False)
+    _lanes: Lanes = field(init=False)
+    _waits: set[anyio.CancelScope] = field(default_factory=set)
+    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _answered_at: float = float("-inf")
+    _worn_out: int = 0
+
+    @property
+    def stopping(self) -> bool:
+        return bool(self.endings)
+
+    async def run(self, groups: Iterable[Group]) -> None:
+        """Work until every batch has an outcome, or until stopped and drained."""
+        self._health = Health(self.limits)
+        self._lanes = Lanes(groups, self.ends.past.was_accepted)
+        with self._scope:
+            async with anyio.create_task_group() as workers:
+                for _ in range(self.limits.concurrency):
+                    workers.start_soon(self._worker)
+
+    def stop(self, ending: Ending) -> None:
+        """Send nothing more; what is in flight finishes."""
+        self.endings.append(ending)
+        for scope in self._waits:
+            scope.cancel()
+
+    def cut(self) -> None:
+        """Leave off at once; what is in flight stays in doubt."""
+        self._scope.cancel()
+
+    async def _worker(self) -> None:
+        try:
+            while not self.stopping:
+                lane = self._lanes.next(parked_first=self._health.proven)
+                if lane is None:
+                    return
+                with contextlib.suppress(_LeaveOffError):
+                    await self._drive(lane)
+        except JournalFailed as failure:
+            self.stop(failure)
+            self.cut()
+
+    async def _drive(self, lane: Lane) -> None:
+        if parked := lane.parked:
+            lane.parked = None
+            work = Work(lane, len(parked.run_ids))
+            self._split(work, parked)
+            await self._finish(work)
+        for run_ids in lane.batches:
+            batch = self._batch(lane.result_id, run_ids)
+            await self._finish(Work(lane, len(run_ids), [batch]))
+
+    def _batch(self, result_id: int, run_ids: tuple[int, ...]) -> Batch:
+        doubted = frozenset(run for run in run_ids if self.ends.past.is_doubted(result_id, run))
+        return Batch(self._number(), result_id, run_ids, doubted)
+
+    def _number(self) -> int:
+        number, self.next_batch = self.next_batch, self.next_batch + 1
+        return number
+
+    async def _finish(self, work: Work) -> None:
+        """Bring a planned batch to its end. Raises _LeaveOffError when the worker must let go."""
+        while work.todo:
+            await self._act(work, await self._send(work.todo.pop(), work.lane))
+        self._health.finished(work.runs, work.failed)
+        self._look_after_health()
+
+    async def _act(self, work: Work, answer: _Answer) -> None:
+        batch, fact = answer.batch, answer.fact
+        if not isinstance(fact, BadRequest):
+            self._health.prove()
+        elif batch.parent is None:
+            self._health.bad_request()
+        match answer.decision:
+            case Done():
+                work.lane.accepted = True
+            case Split():
+                if batch.parent is None and not self._health.proven:
+                    self._park(work.lane, answer)
+                else:
+                    self._split(work, batch)
+            case Refuse():
+                self._refuse(batch, fact, answer.decision.reason)
+                work.failed += len(batch.run_ids)
+                self._worn_out += answer.decision.worn_out
+                self._look_after_silence()
+            case EndResult():
+                self._refuse(batch, fact, answer.decision.reason)
+                await self._refuse_rest(work.lane, fact, answer.decision.reason)
+                work.failed = work.runs
+            case _:
+                assert_never(answer.decision)
+
+    async def _send(self, batch: Batch, lane: Lane) -> _Answer:
+        """Send a batch until something is decided. Raises _LeaveOffError when the job stops."""
+        attempt, throttled = 0, 0
+        started: float | None = None
+        while True:
+            await self._turn()
+            started = self.ends.clock() if started is None else started
+            attempt += 1
+            fact = await self._attempt(batch, attempt)
+            throttled += isinstance(fact, Throttled)
+            standing = Standing(
+                attempt=attempt,
+                throttled=throttled,
+                elapsed_s=self.ends.clock() - started,
+                runs=len(batch.run_ids),
+                doubted=bool(batch.doubted),
+                accepted=lane.accepted,
+            )
+            decision = decide(fact, standing, self.retry, self.ends.dice())
+            if isinstance(decision, Again | Refuse) and decision.in_doubt:
+                batch = dataclasses.replace(batch, doubted=frozenset(batch.run_ids))
+            match decision:
+                case Again():
+                    self._again(batch, attempt, fact, decision)
+                    if decision.all_wait:
+                        self.ends.pace.pause(decision.wait_s)
+                    else:
+                        await self._rest(decision.wait_s)
+                case StopJob():
+                    self._again(batch, attempt, fact, Again(0.0, in_doubt=False))
+                    why = decision.detail or "no words"
+                    self.stop(KeyRejected(f"the API does not accept the key (401: {why})"))
+                    raise _LeaveOffError
+                case Refuse(worn_out=True) if isinstance(fact, NotSent) and self._silent(started):
+                    self._again(batch, attempt, fact, Again(0.0, in_doubt=False))
+                    self._give_up(f"{attempt} attempts in a row could not connect")
+                    raise _LeaveOffError
+                case _:
+                    return _Answer(batch, attempt, fact, decision)
+
+    async def _attempt(self, batch: Batch, attempt: int) -> Fact:
+        request_id = self.ends.new_id()
+        first = attempt == 1
+        sent = events.BatchSent(
+            batch=batch.number,
+            attempt=attempt,
+            result_id=batch.result_id,
+            request_id=request_id,
+            run_ids=batch.run_ids if first else None,
+            parent=batch.parent if first else None,
+        )
+        self.ends.recorder.record(batch, sent)
+        await self.ends.recorder.durable()
+        self.in_flight += 1
+        try:
+            fact = await self.ends.transport.delete_runs(batch.result_id, batch.run_ids, request_id)
+        finally:
+            self.in_flight -= 1
+        if isinstance(fact, _ANSWERS):
+            self._answered_at = self.ends.clock()
+            self._worn_out = 0
+        if isinstance(fact, Deleted):
+            deleted = events.BatchDeleted(batch.number, attempt, fact.status, fact.ms)
+            self.ends.recorder.record(batch, deleted)
+        return fact
+
+    def _again(self, batch: Batch, attempt: int, fact: Fact, decision: Again) -> None:
+        status, words = _told(fact)
+        self.last_trouble = words
+        retry = events.BatchRetry(
+            batch=batch.number,
+            attempt=attempt,
+            in_doubt=decision.in_doubt,
+            wait_s=round(decision.wait_s, 3),
+            status=status,
+            error=words if status is None else None,
+        )
+        self.ends.recorder.record(batch, retry)
+
+    def _park(self, lane: Lane, answer: _Answer) -> None:
+        """Put a result aside: while all get a 400, splitting would only make calls."""
+        self._again(answer.batch, answer.attempt, answer.fact, Again(0.0, in_doubt=False))
+        self._lanes.park(lane, answer.batch)
+        self._look_after_health()
+        raise _LeaveOffError
+
+    def _split(self, work: Work, batch: Batch) -> None:
+        """Close a batch and put its halves in its place, the first half on top."""
+        middle = (len(batch.run_ids) + 1) // 2
+        halves = [
+            Batch(
+                number=self._number(),
+                result_id=batch.result_id,
+                run_ids=run_ids,
+                doubted=batch.doubted.intersection(run_ids),
+                parent=batch.number,
+            )
+            for run_ids in (batch.run_ids[:middle], batch.run_ids[middle:])
+        ]
+        into = tuple(half.number for half in halves)
+        self.ends.recorder.record(batch, events.BatchSplit(batch.number, into))
+        work.todo.extend(reversed(halves))
+
+    def _refuse(self, batch: Batch, fact: Fact, reason: str, *, unsent: bool = False) -> None:
+        """Settle a batch: what may have been deleted is unknown, the rest has failed."""
+        status, detail = _told(fact)
+        self.last_trouble = detail or reason
+        doubted = tuple(run for run in batch.run_ids if run in batch.doubted)
+        clear = tuple(run for run in batch.run_ids if run not in batch.doubted)
+        for event, named in ((events.BatchFailed, clear), (events.BatchUnknown, doubted)):
+            if named:
+                whole = len(named) == len(batch.run_ids) and not unsent
+                settled = event(
+                    batch=batch.number,
+                    status=status,
+                    reason=reason,
+                    detail=detail,
+                    run_ids=None if whole else named,
+                    result_id=batch.result_id if unsent else None,
+                )
+                self.ends.recorder.record(batch, settled)
+
+    async def _refuse_rest(self, lane: Lane, fact: Fact, reason: str) -> None:
+        """Settle what is left of a result that has ended, without a call."""
+        for count, run_ids in enumerate(lane.batches, start=1):
+            self._refuse(self._batch(lane.result_id, run_ids), fact, reason, unsent=True)
+            if count % _UNSENT_AT_ONCE == 0:
+                await self.ends.recorder.durable()
+
+    def _silent(self, since: float) -> bool:
+        return self._answered_at < since
+
+    def _look_after_silence(self) -> None:
+        if self._worn_out >= MOST_WORN_OUT and not self.stopping:
+            self._give_up(f"{self._worn_out} batches in a row used up their attempts")
+
+    def _give_up(self, what: str) -> None:
+        self.stop(GaveUp(f"the API stayed away: {what} (last: {self.last_trouble})"))
+
+    def _look_after_health(self) -> None:
+        if not self.stopping and (complaint := self._health.complaint()):
+            last = f" (last: {self.last_trouble})" if self.last_trouble else ""
+            self.stop(GaveUp(complaint + last))
+
+    async def _turn(self) -> None:
+        with self._waiting():
+            await self.ends.pace.ready()
+        if self.stopping:
+            raise _LeaveOffError
+
+    async def _rest(self, seconds: float) -> None:
+        with self._waiting():
+            await anyio.sleep(seconds)
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Wait inside, until a stop ends it."""
+        with anyio.CancelScope() as scope:
+            if self.stopping:
+                scope.cancel()
+            self._waits.add(scope)
+            try:
+                yield
+            finally:
+                self._waits.discard(scope)
+
+
+def _told(fact: Fact) -> tuple[int | None, str]:
+    """Return a fact's status and words."""
+    match fact:
+        case Deleted():
+            return fact.status, ""
+        case NotSent():
+            return None, fact.error
+        case InDoubt():
+            return fact.status, fact.error
+        case _:
+            return fact.status, fact.detail

@@ -1,0 +1,35 @@
+"""The door: flags → calls → printing → exit code."""
+
+import sys
+from typing import NoReturn
+
+from bulk_delete.cli.printing import complain
+
+
+def main() -> NoReturn:
+    """Run the command line and end with the exit code of the contract."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an ASCII terminal must not end a job
+    sys.exit(main_inner(sys.argv[1:]))
+
+
+def main_inner(arguments: list[str]) -> int:
+    """Run the command line; return the exit code."""
+    import click  # noqa: PLC0415 - so that an interrupt while loading is told as one, too
+
+    from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
+    from bulk_delete.errors import Ending  # noqa: PLC0415 - likewise
+
+    try:
+        code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False)
+    except Ending as ending:
+        complain(ending.reason)
+        return ending.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted before anything was sent")
+        return 130
+    return code if isinstance(code, int) else 0

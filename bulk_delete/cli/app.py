@@ -1,0 +1,272 @@
+"""The commands."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bulk_delete import __version__, report
+from bulk_delete.cli.options import (
+    config_option,
+    plan_settings,
+    resume_settings,
+    run_settings,
+    settings_of,
+)
+from bulk_delete.cli.printing import emit, tell
+from bulk_delete.config import Settings, find_key
+from bulk_delete.errors import InvalidInput, Refused
+from bulk_delete.folder import state_dir, write_whole
+from bulk_delete.runner.intake import Order
+from bulk_delete.runner.job import Job, open_job, open_saved_job, preview
+from bulk_delete.sources import STDIN
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+_inputs = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+_name = click.option("--name", metavar="JOB", help="The job's name; else the input's.")
+_expect = click.option("--expect", metavar="FINGERPRINT", help="Refuse any other set of pairs.")
+_skip_failed = click.option("--skip-failed", is_flag=True, help="Leave out what failed before.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
+_quiet = click.option("--quiet", is_flag=True, help="Print nothing unless something went wrong.")
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="bulk-delete")
+def app() -> None:
+    """Remove runs from Cekura results, many at a time, and always know what was done.
+
+    Inputs are CSV (header result_id,run_id) or JSON Lines, plain, .gz or .zst; - is standard
+    input. Start with `bulk-delete plan runs.csv`, which sends nothing.
+    """
+
+
+@app.command()
+@_inputs
+@plan_settings
+@config_option
+@_name
+@_expect
+@_skip_failed
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan.")
+@_json
+def plan(
+    inputs: tuple[str, ...],
+    name: str | None,
+    expect: str | None,
+    skip_failed: bool,  # noqa: FBT001 - click's
+    save: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's
+    **given: Any,  # noqa: ANN401 - click's
+) -> None:
+    """Read and check INPUT, and print what would be sent. Sends nothing.
+
+    \b
+    Examples:
+      bulk-delete plan runs.csv
+      bulk-delete plan export.csv --result-column res --run-column run --save plan.jsonl
+      zcat runs.csv.gz | bulk-delete plan - --json
+    """
+    settings = settings_of(given)
+    order = Order(inputs, settings, name, expect, skip_failed)
+    show_plan(order, _state(settings), save=save, as_json=as_json)
+
+
+@app.command()
+@_inputs
+@run_settings
+@config_option
+@_name
+@_expect
+@_skip_failed
+@_yes
+@click.option("--dry-run", is_flag=True, help="The same as plan.")
+@_quiet
+@_json
+def run(
+    inputs: tuple[str, ...],
+    name: str | None,
+    expect: str | None,
+    skip_failed: bool,  # noqa: FBT001 - click's
+    yes: bool,  # noqa: FBT001 - click's
+    dry_run: bool,  # noqa: FBT001 - click's
+    quiet: bool,  # noqa: FBT001 - click's
+    as_json: bool,  # noqa: FBT001 - click's
+    **given: Any,  # noqa: ANN401 - click's
+) -> int:
+    """Delete the runs that INPUT names, for good. Run again, it goes on where it stopped.
+
+    On a terminal it shows the plan and wants the number of runs typed; without one it needs --yes.
+
+    \b
+    Examples:
+      bulk-delete run runs.csv
+      bulk-delete run runs.csv --expect 3f0a… --yes --quiet
+      bulk-delete run runs.jsonl --rate 600/m --max-runs 5000 --yes
+    """
+    settings = settings_of(given)
+    order = Order(inputs, settings, name, expect, skip_failed)
+    state = _state(settings)
+    if dry_run:
+        show_plan(order, state, save=None, as_json=as_json)
+        return 0
+    key = find_key(settings.api, os.environ, Path.home())
+    with open_job(order, state) as job:
+        approved_by = _approved(job, yes=yes, quiet=quiet)
+        return send(job, key, approved_by, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+@click.argument("job_name", metavar="JOB")
+@resume_settings
+@config_option
+@_skip_failed
+@click.option("--yes", is_flag=True, help="Accepted for scripts; resume never asks.")
+@_quiet
+@_json
+def resume(
+    job_name: str,
+    skip_failed: bool,  # noqa: FBT001 - click's
+    yes: bool,  # noqa: ARG001, FBT001 - a script may pass it to run and resume alike
+    quiet: bool,  # noqa: FBT001 - click's
+    as_json: bool,  # noqa: FBT001 - click's
+    **given: Any,  # noqa: ANN401 - click's
+) -> int:
+    """Go on with the saved plan of JOB. The inputs need not be there any more.
+
+    What is deleted is not sent again; what failed, is unknown or in doubt is. The plan must be
+    the one that was approved when the job was started.
+
+    \b
+    Examples:
+      bulk-delete resume runs
+      bulk-delete resume runs --skip-failed --rate 5/s
+    """
+    settings = settings_of(given)
+    key = find_key(settings.api, os.environ, Path.home())
+    order = Order((), settings, job_name, None, skip_failed)
+    with open_saved_job(order, _state(settings)) as job:
+        if not quiet:
+            tell(report.plan_text(job.view))
+        return send(job, key, "resume", quiet=quiet, as_json=as_json)
+
+
+@app.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--results", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--runs", type=click.IntRange(1), default=5000, show_default=True, help="In all.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Makes data and faults.")
+@click.option("--input", "source", metavar="FILE", help="Take the data from an input instead.")
+@click.option(
+    "--write-input",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all pairs as CSV, to delete them.",
+)
+@click.option("--key", metavar="KEY", help="The only key accepted; else any.")
+@click.option("--latency", default="0", metavar="TIME", help="Before each reply, as 20ms.")
+@click.option("--rate-limit", metavar="N/s", help="429 above this rate.")
+@click.option(
+    "--retry-after",
+    type=click.Choice(["seconds", "date", "none"]),
+    default="seconds",
+    show_default=True,
+    help="How a 429 tells when to come back.",
+)
+@click.option("--error-before", default="0%", metavar="N%", help="500 with no effect.")
+@click.option("--error-after", default="0%", metavar="N%", help="500 after the effect.")
+@click.option("--reset-before", default="0%", metavar="N%", help="Connection reset, no effect.")
+@click.option("--reset-after", default="0%", metavar="N%", help="Reset after the effect.")
+@click.option(
+    "--deleted-run",
+    type=click.Choice(["204", "400", "404"]),
+    default="204",
+    show_default=True,
+    help="Reply to a call with a run deleted before.",
+)
+@click.option(
+    "--unknown-run",
+    type=click.Choice(["204", "400", "404"]),
+    default="400",
+    show_default=True,
+    help="Reply to a call with a run that is not in the result.",
+)
+@click.option(
+    "--ledger",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write every delete call and its effect as JSON Lines.",
+)
+def sandbox(**given: Any) -> None:  # noqa: ANN401 - click's
+    """Serve the API's contract on this machine, with made data, to rehearse against.
+
+    \b
+    Example, in two terminals:
+      bulk-delete sandbox --port 8080 --write-input all.csv --latency 20ms --reset-after 2%
+      CEKURA_API_KEY=any bulk-delete run all.csv --base-url http://127.0.0.1:8080
+    """
+    from bulk_delete.cli.rehearsal import serve_sandbox  # noqa: PLC0415 - loads aiohttp
+
+    serve_sandbox(**given)
+
+
+@app.command()
+def demo() -> int:
+    """Show the main job from start to end on the sandbox: no key, no network."""
+    from bulk_delete.cli.rehearsal import show_demo  # noqa: PLC0415 - loads aiohttp
+
+    return show_demo()
+
+
+def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) -> None:
+    """Print the plan; write it to `save`. Raises what planning raises."""
+    intake, view = preview(order, state)
+    if save:
+        if not save.parent.is_dir():
+            raise InvalidInput(f"--save {save}: there is no folder {save.parent}")
+        write_whole(save, report.plan_rows(intake.plan))
+    if as_json:
+        emit(report.as_json(view.as_dict()))
+        return
+    emit(report.plan_text(view))
+    if intake.rejected:
+        tell(f"Left out:\n{report.rejects_text(intake.first_rejects, intake.bad_rows)}\n")
+    emit(f"To send this and nothing else:\n  {view.command}\n")
+
+
+def send(job: Job, key: Any, approved_by: str, *, quiet: bool, as_json: bool) -> int:  # noqa: ANN401 - ApiKey
+    """Send what is left to do and print how it ended; return the exit code."""
+    from bulk_delete.cli.screen import watcher_for  # noqa: PLC0415 - plan needs no screen
+    from bulk_delete.runner.execution import execute  # noqa: PLC0415 - loads aiohttp
+
+    summary = execute(job, key, approved_by, watcher_for(job.order.settings.log, quiet=quiet))
+    if as_json:
+        emit(report.as_json(summary.as_dict()))
+    elif summary.exit_code or not quiet:
+        emit(report.summary_text(summary))
+    return summary.exit_code
+
+
+def _approved(job: Job, *, yes: bool, quiet: bool) -> str:
+    """Show the plan and have it confirmed; return by whom. Raises Refused."""
+    if not quiet or not yes:
+        tell(report.plan_text(job.view))
+    runs = job.todo.plan.runs
+    if runs == 0:
+        return "nothing to approve"
+    if yes:
+        return "--yes"
+    if STDIN in job.order.inputs or not (sys.stdin and sys.stdin.isatty()):
+        raise Refused("there is no terminal to ask on; look at the plan, then add --yes")
+    tell(f"These runs will be deleted for good. Type their number ({runs}) to go on: ")
+    typed = sys.stdin.readline().strip().replace(",", "")
+    if typed != str(runs):
+        raise Refused("not confirmed; nothing was sent")
+    return "typed on the terminal"
+
+
+def _state(settings: Settings) -> Path:
+    return state_dir(settings.state.dir, os.environ, Path.home())

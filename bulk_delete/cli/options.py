@@ -1,0 +1,97 @@
+"""The flags that stand for settings, and how they become them."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bulk_delete.config import Given, Layer, Settings, load
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    name: str
+    section: str
+    key: str
+    metavar: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        return f"{self.section}_{self.key}"
+
+
+_FLAGS = (
+    Flag("--format", "input", "format", "auto|csv|jsonl", "What the inputs are."),
+    Flag("--result-column", "input", "result_column", "NAME", "Column of the result ids."),
+    Flag("--run-column", "input", "run_column", "NAME", "Column of the run ids."),
+    Flag("--on-bad-row", "input", "on_bad_row", "fail|skip", "Refuse all, or leave bad rows out."),
+    Flag("--max-runs", "guards", "max_runs", "N", "Refuse a plan of more runs."),
+    Flag("--max-results", "guards", "max_results", "N", "Refuse a plan that touches more results."),
+    Flag("--rate", "limits", "rate", "N/s", "Calls per second, minute (N/m) or hour (N/h)."),
+    Flag("--base-url", "api", "base_url", "URL", "Where the API is."),
+    Flag("--state-dir", "state", "dir", "DIR", "Where the job folders are."),
+)
+_RUN_FLAGS = (
+    Flag("--concurrency", "limits", "concurrency", "N", "Calls in flight at once."),
+    Flag("--timeout", "api", "timeout", "TIME", "Longest time of one call."),
+    Flag("--attempts", "retry", "attempts", "N", "Attempts per batch."),
+    Flag("--max-failures", "limits", "max_failures", "N%|N", "Give up above this."),
+    Flag("--grace", "limits", "grace", "TIME", "Time to drain after a signal."),
+    Flag("--ca-file", "api", "ca_file", "FILE", "CA certificates to trust."),
+    Flag("--log-format", "log", "format", "text|json", "Form of the log on stderr."),
+)
+
+
+def plan_settings(command: _F) -> _F:
+    return _with(command, _FLAGS)
+
+
+def run_settings(command: _F) -> _F:
+    return _with(_with(command, _RUN_FLAGS), _FLAGS)
+
+
+def resume_settings(command: _F) -> _F:
+    reading = {"input"}
+    return _with(
+        _with(command, _RUN_FLAGS), tuple(flag for flag in _FLAGS if flag.section not in reading)
+    )
+
+
+def settings_of(given: dict[str, Any]) -> Settings:
+    """Take the settings' flags out of the command's arguments and put the settings together."""
+    config = given.pop("config_file")
+    layer: Layer = {
+        (flag.section, flag.key): Given(value, flag.name)
+        for flag in (*_FLAGS, *_RUN_FLAGS)
+        if (value := given.pop(flag.variable, None)) is not None
+    }
+    return load(layer, config, os.environ, Path.home())
+
+
+def _with(command: _F, flags: tuple[Flag, ...]) -> _F:
+    for flag in reversed(flags):
+        default = _default(flag)
+        shown = flag.help if default in {"", "None"} else f"{flag.help}  [default: {default}]"
+        command = click.option(flag.name, flag.variable, metavar=flag.metavar, help=shown)(command)
+    return command
+
+
+def _default(flag: Flag) -> str:
+    value = getattr(getattr(Settings(), flag.section), flag.key)
+    return f"{value:g}s" if isinstance(value, float) else str(value)
+
+
+def config_option(command: _F) -> _F:
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Configuration file.",
+    )(command)

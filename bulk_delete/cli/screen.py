@@ -1,0 +1,162 @@
+"""What a running job shows on stderr: a Rich progress line on a terminal, else log lines."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+from bulk_delete.config import Log
+from bulk_delete.model import State
+from bulk_delete.report import duration
+from bulk_delete.runner.watching import Progress, Watcher
+
+_TERMINAL_INTERVAL_S = 0.2
+
+
+def watcher_for(log: Log, *, quiet: bool) -> Watcher:
+    """Choose by what stderr is; `quiet` lets errors through alone."""
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    level = "error" if quiet else "info"
+    logger = make_logger(log, level, colors=terminal)
+    if terminal and not quiet and log.format == "text":
+        return TerminalScreen(logger)
+    return PlainScreen(logger, log.interval)
+
+
+def make_logger(log: Log, level: str, *, colors: bool) -> Any:  # noqa: ANN401 - structlog's loggers are untyped
+    """Set up the operator's log: one line an event, on stderr; nothing global is touched."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if log.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0, pad_level=False)
+    )
+    return structlog.wrap_logger(
+        _Stderr(),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+
+
+class _Stderr:
+    """The sink of the log. Looks stderr up anew each time: Rich takes it over while it draws."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal may have gone; the journal has it all
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
+
+    info = warning = error = msg
+
+
+class PlainScreen:
+    """Log lines alone, a `progress` line every few seconds."""
+
+    def __init__(
+        self,
+        logger: Any,  # noqa: ANN401 - structlog's
+        every_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.interval_s = min(every_s, 1.0)
+        self._logger = logger
+        self._every_s = every_s
+        self._clock = clock
+        self._shown_at = clock()
+
+    def show(self, progress: Progress) -> None:
+        if self._clock() - self._shown_at >= self._every_s:
+            self._shown_at = self._clock()
+            self._logger.info("progress", **progress_fields(progress))
+
+    def log(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        getattr(self._logger, level)(event, **fields)
+
+    def close(self) -> None:
+        pass
+
+
+class TerminalScreen:
+    """One line that moves, with the log above it."""
+
+    interval_s = _TERMINAL_INTERVAL_S
+
+    def __init__(self, logger: Any) -> None:  # noqa: ANN401 - structlog's
+        self._logger = logger
+        self._bar = RichProgress(
+            TextColumn("{task.percentage:>3.0f}%"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[words]}", markup=False),
+            console=Console(stderr=True),
+            auto_refresh=False,
+        )
+        self._task = self._bar.add_task("", total=None, words="")
+        self._dead = False
+        self._guard(self._bar.start)
+
+    def show(self, progress: Progress) -> None:
+        self._bar.update(
+            self._task,
+            total=max(progress.planned, 1),
+            completed=progress.finished if progress.planned else 1,
+            words=progress_words(progress),
+        )
+        self._guard(self._bar.refresh)
+
+    def log(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        getattr(self._logger, level)(event, **fields)
+
+    def close(self) -> None:
+        self._guard(self._bar.stop)
+
+    def _guard(self, draw: Callable[[], None]) -> None:
+        if self._dead:
+            return
+        try:
+            draw()
+        except OSError:
+            self._dead = True  # the terminal has gone; the job goes on
+
+
+def progress_fields(progress: Progress) -> dict[str, Any]:
+    counts = {state.value: count for state, count in progress.runs.items() if count > 0}
+    return {
+        "planned": progress.planned,
+        **counts,
+        "calls": progress.calls,
+        "calls_per_s": round(progress.calls_per_s, 1),
+        "eta_s": None if progress.eta_s is None else round(progress.eta_s),
+        "in_flight": progress.in_flight,
+        **({"held_s": round(progress.held_s, 1)} if progress.held_s else {}),
+        **({"stopping": progress.stopping} if progress.stopping else {}),
+    }
+
+
+def progress_words(progress: Progress) -> str:
+    runs = progress.runs
+    words = [f"{runs.get(State.DELETED, 0):,}/{progress.planned:,} deleted"]
+    words += [
+        f"{runs[state]:,} {state.value}"
+        for state in (State.FAILED, State.UNKNOWN)
+        if runs.get(state, 0)
+    ]
+    words.append(f"{progress.calls:,} calls, {progress.calls_per_s:.1f}/s")
+    if progress.retries:
+        words.append(f"{progress.retries:,} retries")
+    if progress.stopping:
+        words.append(f"stopping, {progress.in_flight} in flight")
+    elif progress.held_s:
+        words.append(f"held for {duration(progress.held_s)}")
+    elif progress.eta_s is not None:
+        words.append(f"{duration(progress.eta_s)} left")
+    return " · ".join(words)

@@ -1,0 +1,150 @@
+"""One execution of a job: journal, engine, signals and screen together."""
+
+import importlib.util
+import os
+import platform
+import random
+import time
+import traceback
+import uuid
+
+import anyio
+
+from bulk_delete import __version__, events, report
+from bulk_delete.client import Client, open_client
+from bulk_delete.config import ApiKey, Settings
+from bulk_delete.dispatch import Ends, Engine
+from bulk_delete.errors import Bug, Ending, Interrupted, JournalFailed
+from bulk_delete.folder import write_whole
+from bulk_delete.journal.writer import Journal
+from bulk_delete.runner.closing import close_books
+from bulk_delete.runner.job import Job
+from bulk_delete.runner.watching import Gauge, Recording, Watcher
+from bulk_delete.signals import watch
+from bulk_delete.throttle import Throttle
+
+
+def execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) -> report.Summary:
+    """Send what is left to do; return how it ended.
+
+    Raises InvalidInput and JournalFailed for what shows before the first call.
+    """
+    options = {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
+    return anyio.run(_execute, job, key, approved_by, watcher, backend_options=options)
+
+
+async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) -> report.Summary:
+    folder, plan, settings = job.folder, job.intake.plan, job.order.settings
+    started = time.monotonic()
+    if job.mended:
+        where = {"line": job.mended.line, "bytes": job.mended.bytes, "moved_to": job.mended.to.name}
+        watcher.log("warning", "journal.mended", {"reason": job.mended.reason, **where})
+    async with open_client(settings.api, key, settings.limits.concurrency) as client:
+        if job.leftover:
+            ledger = job.history.ledger
+            rows = ((pair, ledger.told(pair)) for pair in job.leftover.plan.pairs())
+            write_whole(folder.leftover, report.verdict_rows(rows))
+        write_whole(folder.plan(plan.fingerprint), report.plan_rows(plan))
+        journal = Journal(folder.journal, folder.mark, job.history.end)
+        execution = str(uuid.uuid4())
+        endings: list[Ending] = []
+        async with anyio.create_task_group() as house:
+            house.start_soon(journal.serve)
+            try:
+                await _open_books(job, journal, execution, key, approved_by)
+                folder.forget_other_plans(plan.fingerprint)
+                await _send(job, client, journal, watcher, endings)
+                await journal.durable()
+            except JournalFailed as failure:
+                endings.append(failure)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed first
+                watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
+                endings.append(Bug(f"{type(error).__name__}: {error}; report this"))
+            watcher.close()
+            seconds = round(time.monotonic() - started, 3)
+            summary = await close_books(job, journal, execution, endings, seconds)
+            journal.close()
+        journal.release()
+    return summary
+
+
+async def _open_books(
+    job: Job, journal: Journal, execution: str, key: ApiKey, approved_by: str
+) -> None:
+    journal.write(
+        events.JobStarted(
+            job=job.name,
+            execution=execution,
+            version=__version__,
+            host=platform.node(),
+            pid=os.getpid(),
+            base_url=job.order.settings.api.base_url,
+            key_id=key.id,
+            inputs=job.intake.inputs,
+            fingerprint=job.intake.plan.fingerprint,
+            counts=job.todo.counts._asdict(),
+            limits=_limits(job.order.settings),
+            approved_by=approved_by,
+        )
+    )
+    if job.leftover:
+        journal.write(events.PlanReplaced(counts=dict(job.leftover.counts)))
+    await journal.durable()
+
+
+def _limits(settings: Settings) -> dict[str, str | int | float]:
+    return {
+        "rate": str(settings.limits.rate),
+        "concurrency": settings.limits.concurrency,
+        "timeout_s": settings.api.timeout,
+        "attempts": settings.retry.attempts,
+        "max_failures": str(settings.limits.max_failures),
+    }
+
+
+async def _send(
+    job: Job, client: Client, journal: Journal, watcher: Watcher, endings: list[Ending]
+) -> None:
+    """Run the engine under the watch of signals and screen; it adds to `endings`."""
+    settings, ledger = job.order.settings, job.history.ledger
+    throttle = Throttle(settings.limits.rate)
+    ends = Ends(
+        transport=client,
+        pace=throttle,
+        recorder=Recording(journal, ledger, watcher),
+        past=ledger,
+        clock=time.monotonic,
+        dice=random.random,
+        new_id=lambda: str(uuid.uuid4()),
+    )
+    engine = Engine(ends, settings.limits, settings.retry, job.history.last_batch + 1, endings)
+    at_start = ledger.count(job.todo.plan.pairs())
+    gauge = Gauge(engine, throttle, ledger, at_start, time.monotonic)
+    async with anyio.create_task_group() as side:
+
+        def asked(signum: int, count: int) -> None:
+            fields = {"signal": signum, "in_flight": engine.in_flight}
+            if count > 1:
+                watcher.log("warning", "job.cut", fields)
+                engine.cut()
+                return
+            watcher.log("warning", "job.draining", {**fields, "grace_s": settings.limits.grace})
+            engine.stop(Interrupted(signum))
+            side.start_soon(_cut_after, engine, settings.limits.grace)
+
+        await side.start(watch, asked)
+        side.start_soon(_show, gauge, watcher)
+        await engine.run(job.todo.plan.lanes())
+        side.cancel_scope.cancel()
+    watcher.show(gauge.read())
+
+
+async def _cut_after(engine: Engine, grace_s: float) -> None:
+    await anyio.sleep(grace_s)
+    engine.cut()
+
+
+async def _show(gauge: Gauge, watcher: Watcher) -> None:
+    while True:
+        watcher.show(gauge.read())
+        await anyio.sleep(watcher.interval_s)

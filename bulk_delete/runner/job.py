@@ -1,0 +1,192 @@
+"""A job from its inputs to the moment before its first call, under its lock."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bulk_delete import report
+from bulk_delete.config import Input
+from bulk_delete.errors import InvalidInput, Refused
+from bulk_delete.folder import JobFolder
+from bulk_delete.journal.opening import Mended, recover
+from bulk_delete.journal.reader import History, read
+from bulk_delete.ledger import DOUBTED
+from bulk_delete.model import Pair, State
+from bulk_delete.plan import Plan, build
+from bulk_delete.runner.intake import (
+    Intake,
+    Order,
+    Todo,
+    check_guards,
+    check_target,
+    job_name,
+    subtract,
+    take_in,
+)
+from bulk_delete.sources import Source
+
+BYTES_PER_RUN = 24
+BYTES_PER_CALL = 1200
+"""What a planned run and a call take in the journal, with room for retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """The pairs of an unfinished plan that the new input does not ask for."""
+
+    plan: Plan
+    counts: Mapping[str, int]
+
+    @property
+    def doubts(self) -> int:
+        """Count those of which nobody knows whether they are deleted."""
+        return sum(self.counts.get(state.value, 0) for state in DOUBTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that is known before the first call."""
+
+    name: str
+    folder: JobFolder
+    order: Order
+    intake: Intake
+    todo: Todo
+    history: History
+    mended: Mended | None
+    leftover: Leftover | None
+    view: report.PlanView
+    calls_before: int
+    retries_before: int
+
+
+def preview(order: Order, state: Path) -> tuple[Intake, report.PlanView]:
+    """Plan without touching anything but `rejects.csv`. Raises InvalidInput and Refused."""
+    name = job_name(order)
+    folder = JobFolder(state, name) if name else None
+    intake = take_in(order, folder)
+    history = read(folder.journal) if folder else History()
+    todo = subtract(intake, history.ledger, skip_failed=order.skip_failed)
+    if name:
+        check_target(history, order.settings.api.base_url, name)
+    check_guards(order, intake, todo)
+    return intake, _view(order, name, intake, todo)
+
+
+@contextlib.contextmanager
+def open_job(order: Order, state: Path) -> Iterator[Job]:
+    """Hold the job, read its inputs and open its journal. Raises what ends before a call."""
+    name = job_name(order)
+    if not name:
+        raise InvalidInput("give --name: neither standard input nor several inputs name a job")
+    folder = JobFolder(state, name)
+    with folder.locked():
+        intake = take_in(order, folder)
+        history, mended = recover(folder.journal, folder.mark, folder.broken)
+        yield _ready(order, name, folder, intake, history, mended)
+
+
+@contextlib.contextmanager
+def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
+    """Open a job by its saved plan. Raises InvalidInput when there is none."""
+    name = order.job or ""
+    folder = JobFolder(state, name)
+    if not folder.journal.exists():
+        raise InvalidInput(f"there is no job {name!r} in {state}{_others(state)}")
+    with folder.locked():
+        history, mended = recover(folder.journal, folder.mark, folder.broken)
+        if history.started is None:
+            raise InvalidInput(f"job {name!r} never started; use run with its input")
+        fingerprint = history.started.fingerprint
+        saved = folder.plan(fingerprint)
+        if not saved.exists():
+            raise InvalidInput(
+                f"job {name!r}: its saved plan {saved} is not there; use run with its input"
+            )
+        settings = replace(order.settings, input=Input(format="jsonl"))
+        order = replace(order, inputs=(str(saved),), settings=settings)
+        intake = take_in(order, None)
+        if intake.plan.fingerprint != fingerprint:
+            raise Refused(
+                f"{saved} is not the plan that was approved (fingerprint "
+                f"{intake.plan.fingerprint}, approved {fingerprint}); use run with the input"
+            )
+        yield _ready(order, name, folder, intake, history, mended)
+
+
+def _ready(
+    order: Order,
+    name: str,
+    folder: JobFolder,
+    intake: Intake,
+    history: History,
+    mended: Mended | None,
+) -> Job:
+    check_target(history, order.settings.api.base_url, name)
+    todo = subtract(intake, history.ledger, skip_failed=order.skip_failed)
+    check_guards(order, intake, todo)
+    folder.room_for(todo.plan.runs * BYTES_PER_RUN + todo.plan.calls * BYTES_PER_CALL)
+    return Job(
+        name=name,
+        folder=folder,
+        order=order,
+        intake=intake,
+        todo=todo,
+        history=history,
+        mended=mended,
+        leftover=_leftover(folder, intake.plan, history),
+        view=_view(order, name, intake, todo),
+        calls_before=history.ledger.calls,
+        retries_before=history.ledger.retries,
+    )
+
+
+def _view(order: Order, name: str | None, intake: Intake, todo: Todo) -> report.PlanView:
+    limits = order.settings.limits
+    return report.PlanView(
+        job=name,
+        base_url=order.settings.api.base_url,
+        inputs=intake.inputs,
+        fingerprint=intake.plan.fingerprint,
+        counts=todo.counts,
+        biggest=report.biggest(todo.plan),
+        ids=report.id_ranges(todo.plan),
+        rate=str(limits.rate),
+        seconds=todo.plan.calls / limits.rate.per_second,
+        command=report.command(
+            "run", order.inputs, order.settings, name=order.job, expect=intake.plan.fingerprint
+        ),
+    )
+
+
+def _leftover(folder: JobFolder, plan: Plan, history: History) -> Leftover | None:
+    """Find what an unfinished plan still had to do and this one does not ask for."""
+    started = history.started
+    if started is None or _ended(history) or started.fingerprint == plan.fingerprint:
+        return None
+    saved = folder.plan(started.fingerprint)
+    if not saved.exists():
+        return None
+    rows = Source((str(saved),), Input(format="jsonl")).rows()
+    old = build(row for row in rows if isinstance(row, Pair))
+    ledger = history.ledger
+    left = old.keep(
+        lambda result_id, run_id: (
+            Pair(result_id, run_id) not in plan and not ledger.is_done(result_id, run_id)
+        )
+    )
+    if not left.runs:
+        return None
+    counts = ledger.count(left.pairs())
+    return Leftover(left, {state.value: counts[state] for state in State if counts.get(state)})
+
+
+def _ended(history: History) -> bool:
+    """Tell whether the last execution went through its whole plan."""
+    return history.finished is not None and history.finished.exit_code in {0, 1}
+
+
+def _others(state: Path) -> str:
+    jobs = sorted(path.parent.name for path in state.glob("*/journal.jsonl"))
+    return f"; there are: {', '.join(jobs[:10])}" if jobs else "; there is none at all"

@@ -1,0 +1,140 @@
+"""How a running job is looked at: figures for a screen, and log events for an operator."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from bulk_delete import events
+from bulk_delete.dispatch import Engine
+from bulk_delete.journal.writer import Journal
+from bulk_delete.ledger import Ledger
+from bulk_delete.model import Batch, State
+from bulk_delete.throttle import Throttle
+
+_RATE_OVER_S = 10.0
+_OPEN = (State.UNSENT, State.IN_DOUBT)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A moment of a running job.
+
+    `runs` counts the planned ones by state; `eta_s` is None when nothing moves; `held_s` is how
+    much longer every call is held.
+    """
+
+    planned: int
+    runs: Mapping[State, int]
+    calls: int
+    retries: int
+    in_flight: int
+    calls_per_s: float
+    eta_s: float | None
+    held_s: float
+    stopping: str | None
+    trouble: str
+
+    @property
+    def finished(self) -> int:
+        return self.planned - sum(self.runs.get(state, 0) for state in _OPEN)
+
+
+class Watcher(Protocol):
+    """A screen and a log. It must not raise: a lost terminal does not end a job."""
+
+    interval_s: float
+
+    def show(self, progress: Progress) -> None: ...
+
+    def log(self, level: str, event: str, fields: Mapping[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+_LEVELS: dict[type[events.Event], str] = {
+    events.BatchRetry: "warning",
+    events.BatchSplit: "info",
+    events.BatchFailed: "warning",
+    events.BatchGone: "info",
+    events.BatchUnknown: "warning",
+}
+
+
+class Recording:
+    """Takes the engine's events to the journal, to the live ledger and to the log."""
+
+    def __init__(self, journal: Journal, ledger: Ledger, watcher: Watcher) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._watcher = watcher
+
+    def record(self, batch: Batch, event: events.OfBatch) -> None:
+        self._journal.write(event)
+        self._ledger.apply(batch, event)
+        if level := _LEVELS.get(type(event)):
+            fields = msgspec.to_builtins(event)
+            runs = fields.pop("run_ids", None) or batch.run_ids
+            fields |= {"result_id": batch.result_id, "runs": len(runs)}
+            self._watcher.log(level, fields.pop("event"), fields)
+
+    async def durable(self) -> None:
+        await self._journal.durable()
+
+
+class Gauge:
+    """Reads the figures of a running job."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        throttle: Throttle,
+        ledger: Ledger,
+        at_start: Mapping[State, int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._throttle = throttle
+        self._ledger = ledger
+        self._clock = clock
+        self._base = Counter(at_start) - Counter()
+        self._base.subtract(ledger.moves)
+        self._planned = sum(at_start.values())
+        self._calls_before = ledger.calls
+        self._retries_before = ledger.retries
+        self._seen = deque([(clock(), 0, 0)], maxlen=1000)
+
+    @property
+    def calls(self) -> int:
+        return self._ledger.calls - self._calls_before
+
+    @property
+    def retries(self) -> int:
+        return self._ledger.retries - self._retries_before
+
+    def read(self) -> Progress:
+        runs = Counter(self._base)
+        runs.update(self._ledger.moves)
+        left = sum(runs[state] for state in _OPEN)
+        now, finished = self._clock(), self._planned - left
+        self._seen.append((now, self.calls, finished))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _RATE_OVER_S:  # noqa: PLR2004 - two make a span
+            self._seen.popleft()
+        since, calls, done = self._seen[0]
+        span = max(now - since, 1e-9)
+        pace = (finished - done) / span
+        ending = self._engine.endings[0] if self._engine.endings else None
+        return Progress(
+            planned=self._planned,
+            runs=runs,
+            calls=self.calls,
+            retries=self.retries,
+            in_flight=self._engine.in_flight,
+            calls_per_s=(self.calls - calls) / span,
+            eta_s=left / pace if pace > 0 else None,
+            held_s=self._throttle.held_s,
+            stopping=ending.reason if ending else None,
+            trouble=self._engine.last_trouble,
+        )

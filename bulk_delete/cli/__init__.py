@@ -1,6 +1,7 @@
 """The door: flags → calls → printing → exit code."""
 
 import sys
+import traceback
 from typing import NoReturn
 
 from bulk_delete.cli.printing import complain
@@ -19,7 +20,7 @@ def main_inner(arguments: list[str]) -> int:
     import click  # noqa: PLC0415 - so that an interrupt while loading is told as one, too
 
     from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
-    from bulk_delete.errors import Ending  # noqa: PLC0415 - likewise
+    from bulk_delete.errors import Bug, Ending  # noqa: PLC0415 - likewise
 
     try:
         code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False)
@@ -32,4 +33,8 @@ def main_inner(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         complain("interrupted before anything was sent")
         return 130
+    except Exception:  # noqa: BLE001 - the contract has a code for what should not be
+        traceback.print_exc()
+        complain("this is a bug; what was sent is in the journal. Please report the lines above")
+        return Bug.exit_code
     return code if isinstance(code, int) else 0

@@ -10,6 +10,7 @@ import click
 from bulk_delete import __version__, report
 from bulk_delete.cli.options import (
     config_option,
+    home,
     plan_settings,
     resume_settings,
     run_settings,
@@ -113,7 +114,7 @@ def run(
     if dry_run:
         show_plan(order, state, save=None, as_json=as_json)
         return 0
-    key = find_key(settings.api, os.environ, Path.home())
+    key = find_key(settings.api, os.environ, home())
     with open_job(order, state) as job:
         approved_by = _approved(job, yes=yes, quiet=quiet)
         return send(job, key, approved_by, quiet=quiet, as_json=as_json)
@@ -146,7 +147,7 @@ def resume(
       bulk-delete resume runs --skip-failed --rate 5/s
     """
     settings = settings_of(given)
-    key = find_key(settings.api, os.environ, Path.home())
+    key = find_key(settings.api, os.environ, home())
     order = Order((), settings, job_name, None, skip_failed)
     with open_saved_job(order, _state(settings)) as job:
         if not quiet:
@@ -269,4 +270,4 @@ def _approved(job: Job, *, yes: bool, quiet: bool) -> str:
 
 
 def _state(settings: Settings) -> Path:
-    return state_dir(settings.state.dir, os.environ, Path.home())
+    return state_dir(settings.state.dir, os.environ, home())

@@ -71,7 +71,12 @@ def settings_of(given: dict[str, Any]) -> Settings:
         for flag in (*_FLAGS, *_RUN_FLAGS)
         if (value := given.pop(flag.variable, None)) is not None
     }
-    return load(layer, config, os.environ, Path.home())
+    return load(layer, config, os.environ, home())
+
+
+def home() -> Path:
+    """Return the user's folder, as well as it can be told: a service may have none."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where this does not
 
 
 def _with(command: _F, flags: tuple[Flag, ...]) -> _F:

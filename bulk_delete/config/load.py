@@ -166,7 +166,8 @@ def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - 
             raise ValueError("give a text")  # noqa: TRY301 - one handler names the origin
         return Path(given.value).expanduser() if kind is Path else str(given.value)
     except ValueError as error:
-        raise InvalidInput(f"{given.origin}: {given.value!r} does not fit: {error}") from None
+        shown = "the value" if "@" in str(given.value) else repr(given.value)  # no passwords
+        raise InvalidInput(f"{given.origin}: {shown} does not fit: {error}") from None
 
 
 def _choice(choices: tuple[str, ...], value: object) -> object:

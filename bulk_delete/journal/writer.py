@@ -1,5 +1,6 @@
 """Writing the journal: numbered, chained lines, group commit; the first failure ends it."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -57,7 +58,6 @@ class Journal:
         self._wake = anyio.Event()
         self._on_disk = anyio.Event()
         self._failure: JournalFailed | None = None
-        self._closing = False
         self._log = _Logger(self._pending, [self._number, self._seal], {})
         try:
             self._handle = _open(path)
@@ -83,8 +83,8 @@ class Journal:
             raise self._failure
 
     async def serve(self) -> None:
-        """Write and sync what is pending, all that waits at once, until `close`."""
-        while not (self._closing and not self._pending):
+        """Write and sync what is pending, all that waits at once, until cancelled or failed."""
+        while True:
             if not self._pending:
                 await self._wake.wait()
                 self._wake = anyio.Event()
@@ -102,19 +102,17 @@ class Journal:
             if self._failure:
                 return
 
-    def close(self) -> None:
-        """Let `serve` end once all is written."""
-        self._closing = True
-        self._wake.set()
+    async def close(self) -> None:
+        """Wait until all is written, or the writing has failed."""
+        with contextlib.suppress(JournalFailed):
+            await self.durable()
 
     def release(self) -> None:
-        """Put the last mark and close the file; `serve` must have ended. Raises JournalFailed."""
-        try:
+        """Put the last mark and close the file; `serve` must have ended."""
+        with contextlib.suppress(OSError):  # an older mark is as true, it only says less
             if not self._failure and self._marked != self._synced:
                 write_mark(self._mark, self._synced)
-            os.close(self._handle)
-        except OSError as error:
-            raise _failed(self._path, error) from None
+        os.close(self._handle)
 
     # structlog's chain: a processor each for number and time, and for bytes and chain.
 

@@ -9,6 +9,7 @@ import traceback
 import uuid
 
 import anyio
+import anyio.abc
 
 from bulk_delete import __version__, events, report
 from bulk_delete.client import Client, open_client
@@ -48,12 +49,14 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         journal = Journal(folder.journal, folder.mark, job.history.end)
         execution = str(uuid.uuid4())
         endings: list[Ending] = []
+        engine, gauge = _engine(job, client, journal, watcher, endings)
         async with anyio.create_task_group() as house:
             house.start_soon(journal.serve)
+            await house.start(_obey_signals, engine, settings.limits.grace, watcher)
             try:
                 await _open_books(job, journal, execution, key, approved_by)
                 folder.forget_other_plans(plan.fingerprint)
-                await _send(job, client, journal, watcher, endings)
+                await _send(job, engine, gauge, watcher)
                 await journal.durable()
             except JournalFailed as failure:
                 endings.append(failure)
@@ -63,7 +66,8 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
             watcher.close()
             seconds = round(time.monotonic() - started, 3)
             summary = await close_books(job, journal, execution, endings, seconds)
-            journal.close()
+            await journal.close()
+            house.cancel_scope.cancel()
         journal.release()
     return summary
 
@@ -102,10 +106,10 @@ def _limits(settings: Settings) -> dict[str, str | int | float]:
     }
 
 
-async def _send(
+def _engine(
     job: Job, client: Client, journal: Journal, watcher: Watcher, endings: list[Ending]
-) -> None:
-    """Run the engine under the watch of signals and screen; it adds to `endings`."""
+) -> tuple[Engine, Gauge]:
+    """Put the engine on its ends; it adds to `endings` what ends it early."""
     settings, ledger = job.order.settings, job.history.ledger
     throttle = Throttle(settings.limits.rate)
     ends = Ends(
@@ -117,34 +121,49 @@ async def _send(
         dice=random.random,
         new_id=lambda: str(uuid.uuid4()),
     )
-    engine = Engine(ends, settings.limits, settings.retry, job.history.last_batch + 1, endings)
+    next_batch = job.history.last_batch + 1
+    engine = Engine(ends, settings.limits, settings.retry, next_batch, endings)
     at_start = ledger.count(job.todo.plan.pairs())
-    gauge = Gauge(engine, throttle, ledger, at_start, time.monotonic)
+    return engine, Gauge(engine, throttle, ledger, at_start, time.monotonic)
+
+
+async def _send(job: Job, engine: Engine, gauge: Gauge, watcher: Watcher) -> None:
     async with anyio.create_task_group() as side:
-
-        def asked(signum: int, count: int) -> None:
-            fields = {"signal": signum, "in_flight": engine.in_flight}
-            if count > 1:
-                watcher.log("warning", "job.cut", fields)
-                engine.cut()
-                return
-            watcher.log("warning", "job.draining", {**fields, "grace_s": settings.limits.grace})
-            engine.stop(Interrupted(signum))
-            side.start_soon(_cut_after, engine, settings.limits.grace)
-
-        await side.start(watch, asked)
         side.start_soon(_show, gauge, watcher)
         await engine.run(job.todo.plan.lanes())
         side.cancel_scope.cancel()
     watcher.show(gauge.read())
 
 
-async def _cut_after(engine: Engine, grace_s: float) -> None:
-    await anyio.sleep(grace_s)
-    engine.cut()
-
-
 async def _show(gauge: Gauge, watcher: Watcher) -> None:
     while True:
         watcher.show(gauge.read())
         await anyio.sleep(watcher.interval_s)
+
+
+async def _obey_signals(
+    engine: Engine,
+    grace_s: float,
+    watcher: Watcher,
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Drain on the first signal; leave off on the second, or when the grace is over."""
+    async with anyio.create_task_group() as side:
+
+        async def cut_later() -> None:
+            await anyio.sleep(grace_s)
+            engine.cut()
+
+        def asked(signum: int, count: int) -> None:
+            fields = {"signal": signum, "in_flight": engine.in_flight}
+            if count == 1:
+                watcher.log("warning", "job.draining", {**fields, "grace_s": grace_s})
+                engine.stop(Interrupted(signum))
+                side.start_soon(cut_later)
+            else:
+                watcher.log("warning", "job.cut", fields)
+                engine.cut()
+
+        await side.start(watch, asked)
+        task_status.started()

@@ -1,0 +1,175 @@
+"""What the tests stand on: a loop whose time is faked, a sandbox to look into, the real command."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulk_delete.model import Pair
+from bulk_delete.sandbox import Call, CallLog, Faults, Server, World, in_background
+
+KEY = "test-key-5f1d9c"
+
+
+class WarpLoop(asyncio.SelectorEventLoop):
+    """A loop that does not wait: when nothing is ready, its clock jumps to the next timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 1000.0
+        select = self._selector.select  # type: ignore[attr-defined]
+
+        def warped(timeout: float | None = None) -> Any:
+            if timeout is None:
+                return select(None)
+            ready = select(0)
+            if not ready:
+                self._now += timeout + 1e-7  # as on a real machine, each turn takes some time
+            return ready
+
+        self._selector.select = warped  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        return self._now
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def warped() -> tuple[str, dict[str, Any]]:
+    """Give the backend on which time is faked."""
+    return "asyncio", {"loop_factory": WarpLoop}
+
+
+@dataclass
+class Sandbox:
+    """A running sandbox: its URL, its world, and every delete call it saw."""
+
+    url: str
+    world: World
+    server: Server
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def seen(self) -> list[Pair]:
+        return [Pair(call.result_id, run) for call in self.calls for run in call.run_ids]
+
+    @property
+    def left(self) -> set[Pair]:
+        return set(self.world.pairs())
+
+
+class _Calls(CallLog):
+    def __init__(self) -> None:
+        super().__init__()
+        self.list: list[Call] = []
+
+    def add(self, call: Call) -> None:
+        super().add(call)
+        self.list.append(call)
+
+
+@contextlib.contextmanager
+def running_sandbox(
+    world: World, faults: Faults | None = None, *, seed: int = 1, key: str | None = None
+) -> Iterator[Sandbox]:
+    log = _Calls()
+    server = Server(world, faults or Faults(), seed=seed, key=key, log=log)
+    with in_background(server) as url:
+        yield Sandbox(url, world, server, log.list)
+
+
+@pytest.fixture
+def sandbox() -> Callable[..., contextlib.AbstractContextManager[Sandbox]]:
+    return running_sandbox
+
+
+@dataclass
+class Command:
+    """The real command, with a home and a state folder of its own."""
+
+    home: Path
+    environ: dict[str, str]
+
+    @property
+    def state(self) -> Path:
+        return self.home / "state"
+
+    def line(self, *words: object) -> list[str]:
+        return [sys.executable, "-m", "bulk_delete", *map(str, words)]
+
+    def run(
+        self, *words: object, stdin: str | bytes | None = None, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            self.line(*words),
+            input=data if data is not None else b"",
+            capture_output=True,
+            env={**self.environ, **environ},
+            cwd=self.home,
+            timeout=50,
+            check=False,
+        )
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+
+    def start(self, *words: object, **environ: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.line(*words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**self.environ, **environ},
+            cwd=self.home,
+        )
+
+    def folder(self, job: str = "runs") -> Path:
+        return self.state / "bulk-delete" / job
+
+    def journal(self, job: str = "runs") -> list[dict[str, Any]]:
+        text = (self.folder(job) / "journal.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def summary(self, job: str = "runs") -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder(job) / "summary.json").read_text())
+        return found
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "CEKURA_API_KEY": KEY,
+        "BULK_DELETE_RETRY_BASE": "20ms",
+        "BULK_DELETE_LIMITS_RATE": "2000/s",
+        "PYTHONWARNINGS": "error",
+    }
+    return Command(tmp_path, environ)
+
+
+def write_csv(path: Path, pairs: list[Pair]) -> Path:
+    rows = "".join(f"{pair.result_id},{pair.run_id}\n" for pair in pairs)
+    path.write_text("result_id,run_id\n" + rows)
+    return path
+
+
+def write_jsonl(path: Path, pairs: list[Pair]) -> Path:
+    rows = (json.dumps({"result_id": pair.result_id, "run_id": pair.run_id}) for pair in pairs)
+    path.write_text("".join(f"{row}\n" for row in rows))
+    return path

@@ -292,7 +292,7 @@ def rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
     path.write_text(text)
 
 
-STATES = {
+STATES: dict[type, State] = {
     events.BatchWithheld: State.WITHHELD,
     events.BatchReopened: State.UNSENT,
     events.BatchFailed: State.FAILED,

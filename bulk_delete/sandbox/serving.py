@@ -15,10 +15,10 @@ HOST = "127.0.0.1"
 
 async def serve(server: Server, port: int, ready: Callable[[str], None]) -> None:
     """Serve until cancelled; tell `ready` the base URL. Raises InvalidInput for a taken port."""
-    runner = web.AppRunner(server.app(), access_log=None, handle_signals=False)
+    runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, HOST, port, shutdown_timeout=1.0)
+        site = web.TCPSite(runner, HOST, port)
         try:
             await site.start()
         except OSError as error:

@@ -81,14 +81,14 @@ class Api:
     key_file: Path | None = None
     key_command: str | None = None
     ca_file: Path | None = None
-    timeout: Seconds = Seconds(60)
+    timeout: Seconds = Seconds(60.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     rate: Rate = Rate(10)
     concurrency: int = 8
-    grace: Seconds = Seconds(20)
+    grace: Seconds = Seconds(20.0)
     max_failures: MaxFailures = MaxFailures(share=0.2)
     max_failures_after: int = 20
 
@@ -96,9 +96,9 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Retry:
     attempts: int = 5
-    base: Seconds = Seconds(1)
-    cap: Seconds = Seconds(60)
-    max_time: Seconds = Seconds(3600)
+    base: Seconds = Seconds(1.0)
+    cap: Seconds = Seconds(60.0)
+    max_time: Seconds = Seconds(3600.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Input:
 @dataclass(frozen=True, slots=True)
 class Log:
     format: Literal["text", "json"] = "text"
-    interval: Seconds = Seconds(5)
+    interval: Seconds = Seconds(5.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,58 @@
+"""README and example files tell the truth."""
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from bulk_delete import errors, events
+from bulk_delete.cli.app import app
+from bulk_delete.config import Settings, load
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")
+
+
+def test_help_in_the_readme() -> None:
+    """The README's help of `run` is what the command prints on a terminal of 100 columns."""
+    shown = CliRunner().invoke(app, ["run", "--help"], prog_name="bulk-delete", terminal_width=100)
+    assert f"$ bulk-delete run --help\n{shown.output}```" in README
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """The README's table names each command, and no other."""
+    table = README.split("## Commands")[1].split("## Input")[0]
+    assert set(re.findall(r"^\| `bulk-delete (\w+)", table, re.MULTILINE)) == set(app.commands)
+
+
+def test_every_exit_code_is_in_the_readme() -> None:
+    """The README names every exit code that the program can end with."""
+    table = README.split("## Exit codes")[1].split("## The job folder")[0]
+    codes = {cls.exit_code for cls in errors.Ending.__subclasses__() if cls.exit_code}
+    assert codes | {0, 129, 130, 143} <= {int(code) for code in re.findall(r"\b\d+\b", table)}
+
+
+def test_every_event_is_in_the_readme() -> None:
+    """The README lists each event that this version writes, with all its fields."""
+    table = README.split("### The journal")[1].split("Torn bytes")[0]
+    rows = [row for row in table.splitlines() if row.startswith("| `")]
+    not_written = {events.BatchGone, events.BatchWithheld, events.BatchReopened}
+    for cls in set(events.Event.__subclasses__()) - not_written:
+        (row,) = [row for row in rows if f"`{cls.__struct_config__.tag}`" in row.split("|")[1]]
+        assert {f"`{name}`" for name in cls.__struct_fields__} <= set(re.findall(r"`\w+`", row))
+
+
+def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> None:
+    """The example configuration, as it stands, changes nothing and leaves nothing out."""
+    path = tmp_path / "config.toml"
+    path.write_text(EXAMPLE, encoding="utf-8")
+    assert load({}, path, {}, tmp_path) == Settings()
+    with_all = tomllib.loads(re.sub(r"(?m)^# (\w+ = )", r"\1", EXAMPLE))
+    expected = {
+        section.name: {key.name for key in dataclasses.fields(getattr(Settings(), section.name))}
+        for section in dataclasses.fields(Settings)
+    }
+    assert {section: set(keys) for section, keys in with_all.items()} == expected

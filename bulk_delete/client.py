@@ -236,6 +236,9 @@ def _words(error: Exception) -> str:
     """Name an error without its repr, which may hold headers and so the key."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answered {error.status}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        why = error.os_error.strerror or error.os_error
+        return clean(f"cannot connect to {error.host}:{error.port}: {why}")
     if isinstance(error, aiohttp.ClientResponseError):
         return clean(f"{type(error).__name__}: {error.message}")
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):

@@ -11,14 +11,15 @@ reply             decision
 401               the job stops
 429               again after its Retry-After, and everything waits; not applied
 5xx               again after a pause, now in doubt; a 503's Retry-After as with 429
-never connected   again after a pause; not applied
+never connected   again after a pause; not applied; in an outage without counting
 lost, late, odd   again after a pause, now in doubt
 any other         refused
 ================  =====================================================================
 
 The pause is drawn from 0 … min(cap, base · 2^(n-1)) after attempt n ("full jitter", M. Brooker,
 "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). A throttled attempt does not count
-against the number of attempts but has a bound of its own; all are bounded by the total time.
+against the number of attempts but has a bound of its own; and a batch that cannot connect, which
+harms nobody, goes on trying while the API answers nobody. All are bounded by the total time.
 """
 
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class Standing:
     """What is known of a batch when a reply comes.
 
     `attempt` counts from 1, `throttled` those answered with 429, both with this one; `elapsed_s`
-    runs from when the first left. `accepted`: its result has seen a 204.
+    runs from when the first left. `accepted`: its result has seen a 204. `outage`: the API has
+    stopped to answer anybody, and not yet for so long that the job gives up.
     """
 
     attempt: int
@@ -60,6 +62,7 @@ class Standing:
     runs: int
     doubted: bool
     accepted: bool
+    outage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - one branch per row of the table
             return _again(wait, standing, policy, "server error", in_doubt=True)
         case NotSent():
             wait = _pause(standing, policy, dice)
+            if standing.outage and standing.elapsed_s + wait <= policy.max_time:
+                return Again(wait, in_doubt=False)
             return _again(wait, standing, policy, "could not connect", in_doubt=False)
         case InDoubt():
             wait = _pause(standing, policy, dice)

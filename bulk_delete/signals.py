@@ -8,11 +8,11 @@ import anyio.abc
 
 
 async def watch(
-    asked: Callable[[int, int], None],
+    asked: Callable[[signal.Signals, int], None],
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Call `asked(signal number, how many so far)` for each SIGINT, SIGTERM and SIGHUP.
+    """Call `asked(signal, how many so far)` for each SIGINT, SIGTERM and SIGHUP.
 
     A SIGHUP that is ignored on start stays ignored: that is what nohup asks for.
     """

@@ -8,6 +8,7 @@ from bulk_delete.config import Rate
 _SLOW = 10.0
 """Calls per second up to which every call waits for its own slot."""
 
+
 def limiter(per_second: float) -> AsyncLimiter:
     """Make a small bucket, so that no second sees a burst.
 

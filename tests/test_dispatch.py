@@ -366,6 +366,31 @@ async def test_an_api_that_cannot_be_reached_ends_the_job() -> None:
     assert "refused" in rig.engine.endings[0].reason
 
 
+async def test_an_outage_in_mid_job_is_waited_out() -> None:
+    """An API that stops to listen for half a minute costs that time, and nothing else."""
+
+    def script(_api: FakeApi, _result: int, _runs: tuple[int, ...]) -> Fact:
+        down = 1002 < anyio.current_time() < 1032
+        return NotSent("refused") if down else Deleted(204, 1)
+
+    rig = Rig(runs_of(dict.fromkeys(range(1, 100), 1)), FakeApi(script), Limits(Rate(10)))
+    assert await rig.run() == {State.DELETED: 99}
+    assert rig.engine.endings == []
+
+
+async def test_a_long_outage_in_mid_job_ends_it() -> None:
+    """An API that does not come back ends the job once `give_up_after` is over."""
+
+    def script(_api: FakeApi, _result: int, _runs: tuple[int, ...]) -> Fact:
+        return NotSent("refused") if anyio.current_time() > 1002 else Deleted(204, 1)
+
+    rig = Rig(runs_of(dict.fromkeys(range(1, 100), 1)), FakeApi(script), Limits(Rate(10)))
+    states = await rig.run()
+    assert states[State.DELETED] + states[State.UNSENT] == 99
+    assert isinstance(rig.engine.endings[0], GaveUp)
+    assert 1062 <= anyio.current_time() <= 1130
+
+
 async def test_an_api_that_only_fails_ends_the_job() -> None:
     """When three batches use up their attempts with no answer between, the job gives up."""
     rig = Rig(

@@ -42,6 +42,7 @@ _RUN_FLAGS = (
     Flag("--timeout", "api", "timeout", "TIME", "Longest time of one call."),
     Flag("--attempts", "retry", "attempts", "N", "Attempts per batch."),
     Flag("--max-failures", "limits", "max_failures", "N%|N", "Give up above this."),
+    Flag("--give-up-after", "limits", "give_up_after", "TIME", "End the job after an outage."),
     Flag("--grace", "limits", "grace", "TIME", "Time to drain after a signal."),
     Flag("--ca-file", "api", "ca_file", "FILE", "CA certificates to trust."),
     Flag("--log-format", "log", "format", "text|json", "Form of the log on stderr."),

@@ -31,16 +31,19 @@ def watcher_for(log: Log, *, quiet: bool) -> Watcher:
 
 def make_logger(log: Log, level: str, *, colors: bool) -> Any:  # noqa: ANN401 - structlog's loggers are untyped
     """Set up the operator's log: one line an event, on stderr; nothing global is touched."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
+    stamp, renderer = (
+        ("iso", structlog.processors.JSONRenderer())
         if log.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0, pad_level=False)
+        else (
+            "%Y-%m-%dT%H:%M:%SZ",
+            structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0, pad_level=False),
+        )
     )
     return structlog.wrap_logger(
         _Stderr(),
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.TimeStamper(fmt=stamp, utc=True),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -91,6 +91,7 @@ class Limits:
     grace: Seconds = Seconds(20.0)
     max_failures: MaxFailures = MaxFailures(share=0.2)
     max_failures_after: int = 20
+    give_up_after: Seconds = Seconds(60.0)
 
 
 @dataclass(frozen=True, slots=True)

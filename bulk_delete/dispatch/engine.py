@@ -80,7 +80,7 @@ class Engine:
     _lanes: Lanes = field(init=False)
     _waits: set[anyio.CancelScope] = field(default_factory=set)
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    _answered_at: float = float("-inf")
+    _answered_at: float | None = None
     _worn_out: int = 0
 
     @property
@@ -172,20 +172,24 @@ class Engine:
     async def _send(self, batch: Batch, lane: Lane) -> _Answer:
         """Send a batch until something is decided. Raises _LeaveOffError when the job stops."""
         attempt, throttled = 0, 0
-        started: float | None = None
+        first: float | None = None
+        last = 0.0
         while True:
             await self._turn()
-            started = self.ends.clock() if started is None else started
+            before, last = last, self.ends.clock()
+            if first is None:
+                first = before = last
             attempt += 1
             fact = await self._attempt(batch, attempt)
             throttled += isinstance(fact, Throttled)
             standing = Standing(
                 attempt=attempt,
                 throttled=throttled,
-                elapsed_s=self.ends.clock() - started,
+                elapsed_s=self.ends.clock() - first,
                 runs=len(batch.run_ids),
                 doubted=bool(batch.doubted),
                 accepted=lane.accepted,
+                outage=self._answers_nobody(since=before) and self._is_patient(),
             )
             decision = decide(fact, standing, self.retry, self.ends.dice())
             if isinstance(decision, Again | Refuse) and decision.in_doubt:
@@ -202,7 +206,9 @@ class Engine:
                     why = decision.detail or "no words"
                     self.stop(KeyRejected(f"the API does not accept the key (401: {why})"))
                     raise _LeaveOffError
-                case Refuse(worn_out=True) if isinstance(fact, NotSent) and self._silent(started):
+                case Refuse(worn_out=True) if isinstance(fact, NotSent) and self._answers_nobody(
+                    since=before
+                ):
                     self._again(batch, attempt, fact, Again(0.0, in_doubt=False))
                     self._give_up(f"{attempt} attempts in a row could not connect")
                     raise _LeaveOffError
@@ -298,8 +304,14 @@ class Engine:
             if count % _UNSENT_AT_ONCE == 0:
                 await self.ends.recorder.durable()
 
-    def _silent(self, since: float) -> bool:
-        return self._answered_at < since
+    def _answers_nobody(self, since: float) -> bool:
+        return self._answered_at is None or self._answered_at < since
+
+    def _is_patient(self) -> bool:
+        """Tell whether an outage may still pass; one that was there from the start may not."""
+        if self._answered_at is None:
+            return False
+        return self.ends.clock() - self._answered_at < self.limits.give_up_after
 
     def _look_after_silence(self) -> None:
         if self._worn_out >= MOST_WORN_OUT and not self.stopping:

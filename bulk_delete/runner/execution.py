@@ -4,6 +4,7 @@ import importlib.util
 import os
 import platform
 import random
+import signal
 import time
 import traceback
 import uuid
@@ -155,8 +156,8 @@ async def _obey_signals(
             await anyio.sleep(grace_s)
             engine.cut()
 
-        def asked(signum: int, count: int) -> None:
-            fields = {"signal": signum, "in_flight": engine.in_flight}
+        def asked(signum: signal.Signals, count: int) -> None:
+            fields = {"signal": signum.name, "in_flight": engine.in_flight}
             if count == 1:
                 watcher.log("warning", "job.draining", {**fields, "grace_s": grace_s})
                 engine.stop(Interrupted(signum))

@@ -1,0 +1,161 @@
+"""Replies and failures → facts. Foreign words are cut, cleaned, and rid of the key."""
+
+import contextlib
+import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import aiohttp
+
+from bulk_delete.config import ApiKey
+from bulk_delete.model import (
+    BadRequest,
+    Deleted,
+    Fact,
+    Forbidden,
+    InDoubt,
+    KeyRejected,
+    NotSent,
+    Rejected,
+    ResultNotFound,
+    ServerError,
+    Throttled,
+)
+
+MAX_ERROR_BODY = 4096
+"""Bytes read of a body that explains an error."""
+
+MAX_DETAIL = 300
+"""Characters of it that are kept."""
+
+
+class StaleConnectionError(aiohttp.ClientConnectionError):
+    """A connection that is not fit to carry a call; nothing was sent on it."""
+
+
+_NEVER_SENT = (
+    StaleConnectionError,
+    aiohttp.ClientConnectorError,  # a subclass of ClientOSError, which is in doubt
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.InvalidURL,
+    UnicodeError,  # a host name that no resolver can take
+)
+
+
+async def fact_of(response: aiohttp.ClientResponse, ms: int, key: ApiKey) -> Fact:  # noqa: PLR0911 - one return per kind of fact
+    """Read a reply; `ms` is how long it took to come."""
+    status = response.status
+    if status == HTTPStatus.NO_CONTENT:
+        return Deleted(status, ms)
+    detail = clean(await _detail(response), key)
+    match status:
+        case HTTPStatus.BAD_REQUEST:
+            return BadRequest(status, detail)
+        case HTTPStatus.UNAUTHORIZED:
+            return KeyRejected(status, detail)
+        case HTTPStatus.FORBIDDEN:
+            return Forbidden(status, detail)
+        case HTTPStatus.NOT_FOUND:
+            return ResultNotFound(status, detail)
+        case HTTPStatus.REQUEST_TIMEOUT:
+            return InDoubt(f"status {status}: {detail}", status)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return Throttled(status, _retry_after(response), detail)
+        case _ if status < HTTPStatus.MULTIPLE_CHOICES:
+            return InDoubt(f"status {status} is not the 204 of a deletion", status)
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            delay = _retry_after(response) if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            return ServerError(status, delay, detail)
+        case _:
+            return Rejected(status, detail)
+
+
+def fact_of_failure(error: Exception, key: ApiKey) -> Fact:
+    """Tell what never left from what may have arrived."""
+    words = clean(_words(error), key)
+    return NotSent(words) if isinstance(error, _NEVER_SENT) else InDoubt(words)
+
+
+def clean(text: str, key: ApiKey | None = None) -> str:
+    """Cut a foreign text, and leave out what could steer a terminal, forge a line or be the key."""
+    if key:
+        text = text.replace(key.secret, "***")
+    words = " ".join(text.split())
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in words)
+    return shown[:MAX_DETAIL]
+
+
+async def _detail(response: aiohttp.ClientResponse) -> str:
+    """Read the start of an error body. The status stands, whatever the body does."""
+    body = b""
+    try:
+        while len(body) < MAX_ERROR_BODY:
+            more = await response.content.read(MAX_ERROR_BODY - len(body))
+            if not more:
+                break
+            body += more
+    except (aiohttp.ClientError, OSError):
+        pass
+    finally:
+        if not response.content.at_eof():
+            response.close()
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return "(a packed body)"
+    text = body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, RecursionError):
+        return _message(json.loads(text))
+    return text
+
+
+def _message(found: object) -> str:
+    """Turn {"field": ["message"]} and {"detail": "message"} into words."""
+    match found:
+        case dict():
+            return "; ".join(
+                _message(value) if key == "detail" else f"{key}: {_message(value)}"
+                for key, value in found.items()
+            )
+        case list():
+            return ", ".join(_message(value) for value in found)
+        case _:
+            return str(found)
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Read Retry-After, in seconds or as an HTTP date relative to the reply's own Date."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:12])
+    until = _http_date(value)
+    if until is None:
+        return None
+    now = _http_date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)  # the asctime form names no zone
+
+
+def _words(error: Exception) -> str:
+    """Name an error without its repr, which may hold headers."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy answered {error.status}"
+        case aiohttp.ClientConnectorError():
+            why = error.os_error.strerror or error.os_error
+            return f"cannot connect to {error.host}:{error.port}: {why}"
+        case aiohttp.ClientResponseError():
+            return f"{type(error).__name__}: {error.message}"
+        case aiohttp.ClientError():
+            return f"{type(error).__name__}: {error}"
+        case TimeoutError():
+            return "no reply in time"
+        case _:
+            return f"{type(error).__name__}: {error}"

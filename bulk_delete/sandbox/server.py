@@ -8,6 +8,8 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -15,13 +17,16 @@ from aiohttp import web
 
 from bulk_delete.model import MAX_BATCH, MAX_ID
 from bulk_delete.sandbox.calls import Call, CallLog
-from bulk_delete.sandbox.faults import Dice, Faults, RateLimit
+from bulk_delete.sandbox.faults import Dice, Fate, Faults, RateLimit
 from bulk_delete.sandbox.world import World
 
 KEY_HEADER = "X-CEKURA-API-KEY"
 MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
+_MOST_DIGITS = len(str(MAX_ID))
 
+_FIRST = datetime(1, 1, 2, tzinfo=UTC)
+_LAST = datetime(9999, 12, 30, tzinfo=UTC)
 _T = TypeVar("_T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,6 +38,18 @@ class _ProblemError(Exception):
         super().__init__(status)
         self.status = status
         self.body = body
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What a delete call asked for and did, for the log."""
+
+    run_ids: tuple[int, ...] = ()
+    applied: tuple[int, ...] = ()
+    fate: Fate | None = None
+
+
+_EFFECT = web.RequestKey("effect", _Effect)
 
 
 class Server:
@@ -53,18 +70,45 @@ class Server:
         for version in ("v1", "v2"):
             for results in ("results", "results-external"):
                 base = f"/test_framework/{version}/{results}"
-                _add(app, "POST", base + "/{id:[0-9]+}/delete_runs", self._delete_runs)
-                _add(app, "GET", base + "/{id:[0-9]+}", self._result)
+                _add(app, "POST", base + "/{id:[0-9]{1,19}}/delete_runs", self._delete_runs)
+                _add(app, "GET", base + "/{id:[0-9]{1,19}}", self._result)
                 _add(app, "GET", base, self._results)
             for runs in ("runs", "runs-external"):
                 base = f"/test_framework/{version}/{runs}"
                 _add(app, "GET", base + "/bulk", self._bulk)
-                _add(app, "GET", base + "/{id:[0-9]+}", self._run)
+                _add(app, "GET", base + "/{id:[0-9]{1,19}}", self._run)
                 _add(app, "GET", base, self._runs)
         return app
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer, and log the delete calls: each before its reply, those refused here as well."""
+        if request.match_info.handler != self._delete_runs:
+            return await self._answer(request, handler)
+        result_id = int(request.match_info["id"])
+        self.log.enter(result_id)
+        try:
+            response = await self._answer(request, handler)
+            effect = request.get(_EFFECT, _Effect())
+            reset = effect.fate in {"reset_before", "reset_after"}
+            self.log.add(
+                Call(
+                    t=time.monotonic(),
+                    request_id=request.headers.get("X-Request-ID", ""),
+                    result_id=result_id,
+                    run_ids=effect.run_ids,
+                    status=None if reset else response.status,
+                    applied=effect.applied,
+                    fault=effect.fate,
+                )
+            )
+            if reset and request.transport is not None:
+                request.transport.abort()
+            return response
+        finally:
+            self.log.leave(result_id)
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._faults.latency_s:
             await asyncio.sleep(self._faults.latency_s)
         try:
@@ -82,39 +126,17 @@ class Server:
 
     async def _delete_runs(self, request: web.Request) -> web.StreamResponse:
         result_id = int(request.match_info["id"])
-        self.log.enter(result_id)
-        try:
-            return await self._delete(request, result_id)
-        finally:
-            self.log.leave(result_id)
-
-    async def _delete(self, request: web.Request, result_id: int) -> web.StreamResponse:
-        run_ids: tuple[int, ...] = ()
         fate = self._dice.draw()
-        status: int | None = None
+        run_ids = await _run_ids(request)
+        request[_EFFECT] = _Effect(run_ids)
         applied: list[int] = []
-        try:
-            run_ids = await _run_ids(request)
-            if fate in {"reset_before", "error_before"}:
-                status = None if fate == "reset_before" else 500
-            else:
-                self._check(result_id, run_ids)
-                applied = self.world.delete(result_id, run_ids)
-                status = {"reset_after": None, "error_after": 500}.get(fate or "", 204)
-        except _ProblemError as problem:
-            status, fate = problem.status, None
-            raise
-        finally:
-            request_id = request.headers.get("X-Request-ID", "")
-            now = time.monotonic()
-            self.log.add(Call(now, request_id, result_id, run_ids, status, tuple(applied), fate))
-        if status is None:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=HTTPStatus.NO_CONTENT)
-        if status != HTTPStatus.NO_CONTENT:
-            return _json({"detail": "Internal server error."}, status)
-        return web.Response(status=status)
+        if fate not in {"reset_before", "error_before"}:
+            self._check(result_id, run_ids)
+            applied = self.world.delete(result_id, run_ids)
+        request[_EFFECT] = _Effect(run_ids, tuple(applied), fate)
+        if fate in {"error_before", "error_after"}:
+            return _json({"detail": "Internal server error."}, 500)
+        return web.Response(status=HTTPStatus.NO_CONTENT)
 
     def _check(self, result_id: int, run_ids: tuple[int, ...]) -> None:
         if result_id not in self.world.live:
@@ -170,6 +192,13 @@ class Server:
         for field in ("result_id", "agent_id", "project_id", "status"):
             if wanted := request.query.get(field):
                 ids = [run for run in ids if str((self.world.run(run) or {}).get(field)) == wanted]
+        begin, end = (_time(request, f"created_at_{bound}") for bound in ("from", "to"))
+        if begin or end:
+            ids = [
+                run
+                for run in ids
+                if (begin or _FIRST) <= self.world.created_at(run) <= (end or _LAST)
+            ]
         return ids
 
     @staticmethod
@@ -188,13 +217,16 @@ async def _run_ids(request: web.Request) -> tuple[int, ...]:
     if request.content_type == "application/json":
         try:
             body = json.loads(await request.read())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _ProblemError(400, {"detail": f"JSON parse error - {error}"}) from None
         if not isinstance(body, dict):
             raise _ProblemError(400, {"non_field_errors": ["Invalid data. Expected a dictionary."]})
         values = body.get("run_ids")
     elif request.content_type in {"application/x-www-form-urlencoded", "multipart/form-data"}:
-        form = await request.post()
+        try:
+            form = await request.post()
+        except (ValueError, LookupError) as error:
+            raise _ProblemError(400, {"detail": f"Form parse error - {error}"}) from None
         values = [
             int(value) if isinstance(value, str) and _is_id(value) else value
             for value in form.getall("run_ids", [])
@@ -214,8 +246,21 @@ async def _run_ids(request: web.Request) -> tuple[int, ...]:
     return tuple(values)
 
 
+def _time(request: web.Request, name: str) -> datetime | None:
+    text = request.query.get(name)
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise _ProblemError(400, {name: ["Enter a valid date/time."]}) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and 0 < int(text[:20]) <= MAX_ID
+    return (
+        text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and 0 < int(text) <= MAX_ID
+    )
 
 
 def _page(request: web.Request, items: list[_T], show: Callable[[_T], Any]) -> web.Response:

@@ -34,24 +34,30 @@ def in_background(server: Server) -> Iterator[str]:
     """Serve from a thread on a free port; give the base URL."""
     loop = asyncio.new_event_loop()
     urls: list[str] = []
-    listening = threading.Event()
+    settled = threading.Event()
 
     def tell(url: str) -> None:
         urls.append(url)
-        listening.set()
+        settled.set()
 
     task = loop.create_task(serve(server, 0, tell))
 
     def work() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            loop.run_until_complete(task)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
+        finally:
+            settled.set()
 
     thread = threading.Thread(target=work, name="sandbox", daemon=True)
     thread.start()
-    listening.wait()
+    settled.wait()
     try:
+        if not urls:
+            raise InvalidInput("the sandbox could not be started; see the lines above")
         yield urls[0]
     finally:
-        loop.call_soon_threadsafe(task.cancel)
+        if thread.is_alive():
+            loop.call_soon_threadsafe(task.cancel)
         thread.join()
         loop.close()

@@ -27,9 +27,10 @@ class World:
     def of(cls, pairs: Iterable[Pair]) -> "World":
         world = cls()
         for result_id, run_id in pairs:
-            world.live.setdefault(result_id, set()).add(run_id)
+            runs = world.live.setdefault(result_id, set())
             world.deleted.setdefault(result_id, set())
-            world.owner[run_id] = result_id
+            if world.owner.setdefault(run_id, result_id) == result_id:  # a run has one result
+                runs.add(run_id)
         return world
 
     @classmethod
@@ -60,6 +61,10 @@ class World:
     def live_run_ids(self) -> list[int]:
         return sorted(run for runs in self.live.values() for run in runs)
 
+    @staticmethod
+    def created_at(run_id: int) -> datetime:
+        return _EPOCH + timedelta(minutes=run_id % 500_000)
+
     def run(self, run_id: int) -> dict[str, Any] | None:
         """Return a run as the API shows it; None where it is deleted or never was."""
         result_id = self.owner.get(run_id)
@@ -72,7 +77,7 @@ class World:
             "project_id": _PROJECT,
             "status": "completed",
             "success": run_id % 5 != 0,
-            "timestamp": (_EPOCH + timedelta(minutes=run_id % 500_000)).isoformat(),
+            "timestamp": self.created_at(run_id).isoformat(),
             "transcript": [],
             "evaluation": {},
             "metadata": {},

@@ -23,7 +23,7 @@ _PACKED = {".gz", ".zst"}
 def stem(path: str) -> str:
     """Return a file's name without its format's and packing's endings."""
     pure = PurePath(path)
-    while pure.suffix in _PACKED or pure.suffix in _FORMATS:
+    while pure.suffix.lower() in {*_PACKED, *_FORMATS}:
         pure = pure.with_suffix("")
     return pure.name
 
@@ -34,6 +34,8 @@ class Source:
     def __init__(self, paths: tuple[str, ...], settings: Input) -> None:
         if paths.count(STDIN) > 1:
             raise InvalidInput("standard input (-) is named twice")
+        if settings.result_column == settings.run_column:
+            raise InvalidInput("--result-column and --run-column name the same column")
         self._paths = paths
         self._settings = settings
         self.read: list[InputFile] = []
@@ -50,6 +52,7 @@ class Source:
     def _format(self, lines: TextLines) -> str:
         if self._settings.format != "auto":
             return self._settings.format
-        suffixes = [suffix for suffix in PurePath(lines.path).suffixes if suffix not in _PACKED]
-        by_name = _FORMATS.get(suffixes[-1].lower()) if suffixes else None
+        suffixes = [suffix.lower() for suffix in PurePath(lines.path).suffixes]
+        named = [suffix for suffix in suffixes if suffix not in _PACKED]
+        by_name = _FORMATS.get(named[-1]) if named else None
         return by_name or ("jsonl" if lines.first in {"{", "["} else "csv")

@@ -6,7 +6,7 @@ from itertools import chain
 
 from bulk_delete.config import Input
 from bulk_delete.model import Pair, Reject
-from bulk_delete.sources.files import TextLines
+from bulk_delete.sources.files import MAX_LINE, TextLines
 from bulk_delete.sources.ids import parse_id
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -22,6 +22,8 @@ def rows(lines: TextLines, settings: Input) -> Iterator[Pair | Reject]:
     if not header:
         raise lines.refuse(f"is empty; it needs the header {_wanted(settings)}")
     header_line = lines.line
+    csv.field_size_limit(MAX_LINE)  # other columns may be long; the module has one limit for all
+    start = header_line
     reader = csv.reader(
         chain([header], source), delimiter=_delimiter(header, settings), strict=True
     )
@@ -37,7 +39,9 @@ def rows(lines: TextLines, settings: Input) -> Iterator[Pair | Reject]:
                 yield _pair(lines, start, row, len(names), result_at, run_at)
     except csv.Error as error:
         raise lines.refuse(
-            f"is not well-formed CSV ({error}); look for a quote that is not closed", lines.line
+            f"the row that begins here is not well-formed CSV ({error}); look for a quote that is "
+            "not closed, or a stray carriage return",
+            start,
         ) from None
 
 
@@ -73,8 +77,6 @@ def _columns(
                 f"the first line must be {_wanted(settings)}, or name the column with {flag}",
                 header_line,
             )
-    if settings.result_column == settings.run_column:
-        raise lines.refuse("--result-column and --run-column name the same column")
     return names.index(settings.result_column), names.index(settings.run_column)
 
 

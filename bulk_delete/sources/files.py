@@ -22,6 +22,7 @@ STDIN = "-"
 MAX_LINE = 64 * 1024 * 1024
 """Longest line, in bytes: a grouped row of several million ids."""
 
+_PACKED = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 _UTF8_BOM = b"\xef\xbb\xbf"
 _REFUSED = {
     b"PK\x03\x04": "a ZIP or Excel file; save it as CSV (UTF-8)",
@@ -63,7 +64,8 @@ class TextLines:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.name = "standard input" if path == STDIN else path
+        self.shown = os.fsencode(path).decode("utf-8", "replace")  # a name may be any bytes
+        self.name = "standard input" if path == STDIN else self.shown
         self.line = 0
         self._stack = ExitStack()
 
@@ -97,7 +99,7 @@ class TextLines:
 
     @property
     def read(self) -> InputFile:
-        return InputFile(self.path, self._hashed.digest.hexdigest(), self._hashed.size)
+        return InputFile(self.shown, self._hashed.digest.hexdigest(), self._hashed.size)
 
     def refuse(self, reason: str, line: int | None = None) -> InvalidInput:
         """Make the error that refuses the whole file, naming the place."""
@@ -117,10 +119,16 @@ class TextLines:
             raise self.refuse(f"cannot be opened: {error.strerror}") from None
 
     def _unpacked(self, buffered: "io.BufferedReader[_Hashed]") -> IO[bytes]:
-        head = buffered.peek(8)[:8]
-        if head.startswith(b"\x1f\x8b"):
+        try:
+            head = buffered.peek(8)[:8]
+        except OSError as error:
+            raise self.refuse(f"cannot be read: {error.strerror or error}") from None
+        for suffix, magic in _PACKED.items():
+            if self.path.lower().endswith(suffix) and not head.startswith(magic):
+                raise self.refuse(f"is named {suffix} but is not packed so; it may have been cut")
+        if head.startswith(_PACKED[".gz"]):
             return io.BufferedReader(gzip.GzipFile(fileobj=buffered))  # type: ignore[type-var, unused-ignore]
-        if head.startswith(b"\x28\xb5\x2f\xfd"):
+        if head.startswith(_PACKED[".zst"]):
             return io.BufferedReader(zstd.ZstdFile(buffered))  # type: ignore[type-var, unused-ignore]
         return buffered
 

@@ -16,6 +16,12 @@ _SHOWN = 200
 class _Members(list[tuple[str, Any]]):
     """An object's members as they stand, so that a double key is seen."""
 
+    @property
+    def asked_for(self) -> int:
+        """Count the pairs that the object asks for, good or bad."""
+        grouped = [value for key, value in self if key == GROUPED and _is_list(value)]
+        return max(1, sum(map(len, grouped)))
+
 
 def rows(lines: TextLines, settings: Input) -> Iterator[Pair | Reject]:
     """Read all rows. Raises InvalidInput where the file is no JSON Lines at all."""
@@ -24,15 +30,19 @@ def rows(lines: TextLines, settings: Input) -> Iterator[Pair | Reject]:
     for text in lines:
         if not text.strip():
             continue
+        found = _Members()
         try:
-            members = _members(text)
+            found = _members(text)
+            result_id, run_ids = _group(found, settings)
         except ValueError as error:
-            yield Reject(lines.name, lines.line, str(error), text.strip()[:_SHOWN])
+            row = text.strip()[:_SHOWN]
+            yield Reject(lines.name, lines.line, str(error), row, found.asked_for)
             continue
-        yield from _pairs(lines, text, members, settings)
+        for run_id in run_ids:
+            yield Pair(result_id, run_id)
 
 
-def _members(text: str) -> dict[str, Any]:
+def _members(text: str) -> _Members:
     try:
         found = _decoder.decode(text.strip(" \t\r\n"))
     except RecursionError:
@@ -41,28 +51,13 @@ def _members(text: str) -> dict[str, Any]:
         raise ValueError(f"is not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(found, _Members):
         raise ValueError("is not a JSON object")  # noqa: TRY004 - one kind of error for a bad row
+    return found
+
+
+def _group(found: _Members, settings: Input) -> tuple[int, list[int]]:
     members = dict(found)
     if len(members) != len(found):
         raise ValueError("has a key twice")
-    return members
-
-
-def _pairs(
-    lines: TextLines, text: str, members: dict[str, Any], settings: Input
-) -> Iterator[Pair | Reject]:
-    try:
-        result_id, run_ids = _group(members, settings)
-    except ValueError as error:
-        grouped = members.get(GROUPED)
-        asked_for = len(grouped) if _is_list(grouped) else 1
-        row = text.strip()[:_SHOWN]
-        yield Reject(lines.name, lines.line, str(error), row, max(1, asked_for))
-        return
-    for run_id in run_ids:
-        yield Pair(result_id, run_id)
-
-
-def _group(members: dict[str, Any], settings: Input) -> tuple[int, list[int]]:
     result_key, run_key = settings.result_column, settings.run_column
     if result_key not in members:
         raise ValueError(f"has no {result_key!r}")

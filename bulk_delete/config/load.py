@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,12 +82,17 @@ def config_path(flag: Path | None, environ: Mapping[str, str], home: Path) -> Pa
     """Find the config file: `--config`, BULK_DELETE_CONFIG, or the XDG folder's if it is there."""
     if named := flag or environ.get(CONFIG_VARIABLE):
         path = Path(str(named))
-        if not path.is_file():
+        if not is_there(path):
             raise InvalidInput(f"no config file at {path}; give --config another, or leave it out")
         return path
-    base = environ.get("XDG_CONFIG_HOME") or home / ".config"
-    path = Path(base) / "bulk-delete" / "config.toml"
-    return path if path.is_file() else None
+    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    path = base / "bulk-delete" / "config.toml"
+    return path if base.is_absolute() and is_there(path) else None
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file can be seen; a home that may not be entered has none."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file() raises where this does not
 
 
 def vendor_config(home: Path) -> Path:
@@ -100,7 +106,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError is a ValueError
         raise InvalidInput(f"{path}: not valid TOML: {error}") from None
 
 
@@ -123,7 +129,9 @@ def _config_file(path: Path, types: Mapping[Named, Any]) -> Layer:
     layer: dict[Named, Given] = {}
     sections = {section for section, _ in types}
     for section, table in read_toml(path).items():
-        if section not in sections or not isinstance(table, dict):
+        if section in sections and not isinstance(table, dict):
+            raise InvalidInput(f"{path}: {section} is a section; write [{section}]")
+        if section not in sections:
             near = _nearest(section, sections)
             raise InvalidInput(f"{path}: there is no section [{section}]{near}")
         keys = [key for place, key in types if place == section]
@@ -135,7 +143,7 @@ def _config_file(path: Path, types: Mapping[Named, Any]) -> Layer:
 
 
 def _vendor_file(path: Path) -> Layer:
-    url = read_toml(path).get("api_url") if path.is_file() else None
+    url = read_toml(path).get("api_url") if is_there(path) else None
     return {("api", "base_url"): Given(url, f"{path}: api_url")} if url else {}
 
 
@@ -165,7 +173,7 @@ def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - 
         if not isinstance(given.value, str | Path) or not str(given.value).strip():
             raise ValueError("give a text")  # noqa: TRY301 - one handler names the origin
         return Path(given.value).expanduser() if kind is Path else str(given.value)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # a ~user whom nobody knows is a RuntimeError
         shown = "the value" if "@" in str(given.value) else repr(given.value)  # no passwords
         raise InvalidInput(f"{given.origin}: {shown} does not fit: {error}") from None
 

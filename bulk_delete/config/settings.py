@@ -8,9 +8,9 @@ from typing import Literal, NewType
 Seconds = NewType("Seconds", float)
 
 _PERIODS = {"s": 1, "m": 60, "h": 3600}
-_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(s|m|h)\s*")
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|)\s*")
-_SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+_RATE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*/\s*(s|m|h)\s*")
+_DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)\s*")
+_SHARE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Rate:
 
     def __str__(self) -> str:
         unit = next(unit for unit, seconds in _PERIODS.items() if seconds == self.period)
-        return f"{self.count:g}/{unit}"
+        count = int(self.count) if self.count == int(self.count) else self.count
+        return f"{count}/{unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,10 @@ def parse_rate(value: object) -> Rate:
 def parse_seconds(value: object) -> Seconds:
     """Read `250ms`, `20s`, `15m`, `2h` or a number of seconds. Raises ValueError."""
     match = _DURATION.fullmatch(f"{value}") if isinstance(value, str | int | float) else None
-    if match is None or isinstance(value, bool) or not 0 < float(match[1]) <= 10**7:
+    seconds = float(match[1]) * {"ms": 0.001, "": 1, **_PERIODS}[match[2]] if match else 0
+    if not 0 < seconds <= 10**7:
         raise ValueError("give a time above zero, as 20s, 15m, 2h or a number of seconds")
-    return Seconds(float(match[1]) * {"ms": 0.001, "": 1, **_PERIODS}[match[2]])
+    return Seconds(seconds)
 
 
 def parse_max_failures(value: object) -> MaxFailures:
@@ -86,7 +88,7 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    rate: Rate = Rate(10)
+    rate: Rate = Rate(10.0)
     concurrency: int = 8
     grace: Seconds = Seconds(20.0)
     max_failures: MaxFailures = MaxFailures(share=0.2)

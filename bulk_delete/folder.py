@@ -18,7 +18,9 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 def state_dir(chosen: Path | None, environ: Mapping[str, str], home: Path) -> Path:
     """Return the folder of all jobs: the chosen one, or bulk-delete's own by the XDG rules."""
-    base = Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
+    base = Path(environ.get("XDG_STATE_HOME", ""))
+    if not base.is_absolute():  # the XDG rules: then it does not count
+        base = home / ".local" / "state"
     return chosen or base / "bulk-delete"
 
 

@@ -50,7 +50,8 @@ class Health:
             over = self._failed > limit.count
         else:
             enough = self._batches >= self._limits.max_failures_after
-            over = enough and self._failed > (limit.share or 0.0) * self._runs
+            allowed = round((limit.share or 0.0) * self._runs, 6)  # 0.29 * 100 is 28.99…
+            over = enough and self._failed > allowed
         if not over:
             return None
         return (

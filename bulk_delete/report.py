@@ -12,7 +12,8 @@ from bulk_delete.config import Input, Settings
 from bulk_delete.model import Counts, InputFile, Pair, Reject, State, Verdict
 from bulk_delete.plan import Plan
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SHOWN_INPUTS = 5
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def plan_text(view: PlanView) -> str:
     time_needed = f"about {duration(view.seconds)} at {view.rate}"
     lines = [
         f"Plan for {view.base_url}" + (f", job {view.job}" if view.job else ""),
+        f"  input           {_inputs(view.inputs)}",
         f"  rows read       {counts.rows:>12,}",
         *_unless_none("rejected", counts.rejected),
         *_unless_none("duplicates", counts.duplicates),
@@ -102,6 +104,12 @@ def plan_text(view: PlanView) -> str:
         lines += [f"    {big.result_id:>20}  {_many(big.runs, 'run')}" for big in view.biggest]
     lines.append(f"  fingerprint     {view.fingerprint}")
     return "\n".join(lines) + "\n"
+
+
+def _inputs(inputs: tuple[InputFile, ...]) -> str:
+    shown = ", ".join(file.path for file in inputs[:_SHOWN_INPUTS])
+    more = len(inputs) - _SHOWN_INPUTS
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _unless_none(name: str, count: int) -> list[str]:
@@ -156,7 +164,8 @@ def command(
             chosen, default = getattr(settings.input, field.name), field.default
             flags[f"--{field.name.replace('_', '-')}"] = _if_other(chosen, default)
     given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
-    return shlex.join(["bulk-delete", verb, *words, *given])
+    plain = [f"./{word}" if word.startswith("-") and word != "-" else word for word in words]
+    return shlex.join(["bulk-delete", verb, *plain, *given])
 
 
 def _if_other(chosen: str, default: object) -> str | None:
@@ -199,11 +208,12 @@ def plan_rows(plan: Plan) -> Iterator[str]:
 def csv_line(cells: Iterable[object]) -> str:
     """Write a CSV line that no spreadsheet takes for a formula."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(
+    # A line end of "\r\n" makes the writer quote a bare "\r", too.
+    csv.writer(line, lineterminator="\r\n").writerow(
         f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
         for cell in cells
     )
-    return line.getvalue()
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def duration(seconds: float) -> str:

@@ -133,7 +133,7 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - one branch per row of the table
             return _throttled(fact, standing, policy, dice)
         case ServerError():
             if fact.delay_s is not None:
-                wait = min(fact.delay_s, policy.max_time)
+                wait = fact.delay_s
                 return _again(wait, standing, policy, "server error", in_doubt=True, all_wait=True)
             wait = _pause(standing, policy, dice)
             return _again(wait, standing, policy, "server error", in_doubt=True)
@@ -152,8 +152,7 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - one branch per row of the table
 
 
 def _throttled(fact: Throttled, standing: Standing, policy: Retry, dice: float) -> Decision:
-    wait = _pause(standing, policy, dice) if fact.delay_s is None else fact.delay_s
-    wait = min(max(wait, 0.0 if fact.delay_s is not None else UNTOLD_THROTTLE_S), policy.max_time)
+    wait = fact.delay_s or max(UNTOLD_THROTTLE_S, _pause(standing, policy, dice))
     if standing.throttled > MOST_THROTTLED or standing.elapsed_s + wait > policy.max_time:
         return Refuse("throttled", worn_out=True)
     return Again(wait, in_doubt=False, all_wait=True)

@@ -1,0 +1,1151 @@
+"""The client against real loopback sockets, well-behaved and hostile, on both event loops."""
+
+import asyncio
+import base64
+import contextlib
+import gzip
+import json
+import socket
+import ssl
+import struct
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bulk_delete import __version__
+from bulk_delete.client import MAX_DETAIL, clean, open_client
+from bulk_delete.config import Api, ApiKey, Seconds
+from bulk_delete.errors import InvalidInput
+from bulk_delete.model import (
+    MAX_ID,
+    BadRequest,
+    Deleted,
+    Fact,
+    Forbidden,
+    InDoubt,
+    KeyRejected,
+    NotSent,
+    Pair,
+    Rejected,
+    ResultNotFound,
+    ServerError,
+    Throttled,
+)
+from bulk_delete.sandbox import World
+
+KEY = "sk-made-up-9d41c7"
+SHORT = Seconds(0.3)
+"""A total time-out for calls that must run into it."""
+
+DATE = "Sun, 06 Nov 1994 08:49:00 GMT"
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Run every test on both loops: the command uses uvloop where there is one."""
+    return "asyncio", {"use_uvloop": request.param}
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the proxies of whoever runs the tests."""
+    for name in ("http", "https", "all", "no"):
+        for spelling in (name, name.upper()):
+            monkeypatch.delenv(f"{spelling}_proxy", raising=False)
+            monkeypatch.delenv(f"{spelling}_PROXY", raising=False)
+
+
+# The other end: a socket that reads requests and answers with hand-written bytes.
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    raw: bytes
+
+    def header(self, name: str) -> str | None:
+        """Return a header that stands there once; None if it is missing."""
+        found = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(found) <= 1, f"{name} stands {len(found)} times"
+        return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One connection at the moment when a request was read from it."""
+
+    request: Request
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        linger = struct.pack("ii", 1, 0)  # on, for no time: closing sends RST
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.writer.transport.abort()
+
+
+Reply = bytes | Callable[[Link], Awaitable[None]]
+
+
+@dataclass
+class Peer:
+    """A server that gives each request the next reply; the last one is given ever after."""
+
+    replies: tuple[Reply, ...]
+    scheme: str
+    port: int = 0
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    links: set[asyncio.Task[None]] = field(default_factory=set)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.links.add(asyncio.ensure_future(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while not writer.is_closing():
+                request = await _read(reader)
+                reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
+                self.requests.append(request)
+                self.heard.set()
+                link = Link(request, reader, writer)
+                await (link.say(reply) if isinstance(reply, bytes) else reply(link))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client closed the connection
+        finally:
+            if not writer.is_closing():  # what is closing may still have bytes to send
+                writer.transport.abort()
+
+
+async def _read(reader: asyncio.StreamReader) -> Request:
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")[:-2]
+    method, target, _ = first.split(" ")
+    headers = [(key, value.strip()) for key, _, value in (line.partition(":") for line in lines)]
+    length = next((int(value) for key, value in headers if key.lower() == "content-length"), 0)
+    body = await reader.readexactly(length)
+    return Request(method, target, headers, body, head + body)
+
+
+@contextlib.asynccontextmanager
+async def listening(*replies: Reply, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
+    """Listen on a free port; on leaving, show what went wrong in the server's own code."""
+    peer = Peer(replies or (NO_CONTENT,), "https" if tls else "http")
+    server = await asyncio.start_server(peer.connected, "127.0.0.1", 0, ssl=tls)
+    peer.port = server.sockets[0].getsockname()[1]
+    try:
+        yield peer
+    finally:
+        server.close()
+        for task in peer.links:
+            task.cancel()
+        ends = await asyncio.gather(*peer.links, return_exceptions=True)
+        await asyncio.sleep(0)  # lets the loop close what was aborted
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+
+
+def reply(status: str, *headers: str, body: bytes = b"") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+async def send(url: str, *, within: float = 10, ca_file: Path | None = None) -> Fact:
+    """Make one call with a client of its own."""
+    api = Api(base_url=url, timeout=Seconds(within), ca_file=ca_file)
+    async with open_client(api, ApiKey(KEY), 4) as client:
+        return await client.delete_runs(7, (1, 2), "a-request")
+
+
+async def answer(*replies: Reply, within: float = 10) -> Fact:
+    """Return the fact of one call to a server that replies so."""
+    async with listening(*replies) as peer:
+        return await send(peer.url, within=within)
+
+
+def status_of(fact: Fact) -> tuple[type[Fact], int | None]:
+    return type(fact), getattr(fact, "status", None)
+
+
+# The contract on the wire
+
+
+async def test_a_call_is_the_documented_request() -> None:
+    """One call is one POST to the documented path, with the key, the ids and nothing else."""
+    async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
+        await client.delete_runs(4711, (3, 1, MAX_ID), "5c1e-req")
+    [request] = peer.requests
+    assert request.method == "POST"
+    assert request.target == "/test_framework/v1/results/4711/delete_runs/"
+    assert json.loads(request.body) == {"run_ids": [3, 1, MAX_ID]}
+    assert request.header("X-CEKURA-API-KEY") == KEY
+    assert request.header("Content-Type") == "application/json"
+    assert request.header("Content-Length") == str(len(request.body))
+    assert request.header("X-Request-ID") == "5c1e-req"
+    assert request.header("Host") == f"127.0.0.1:{peer.port}"
+    agent = request.header("User-Agent") or ""
+    assert agent.startswith(f"bulk-delete/{__version__} ")
+    assert request.header("Authorization") is None
+    assert request.header("Cookie") is None
+
+
+async def test_one_run_is_sent_as_a_list() -> None:
+    """A batch of a single run is a list of one id."""
+    async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
+        await client.delete_runs(1, (9,), "r")
+    assert json.loads(peer.requests[0].body) == {"run_ids": [9]}
+
+
+async def test_a_hundred_of_the_largest_ids_arrive_unharmed() -> None:
+    """The largest batch of the largest ids arrives digit by digit, in its order."""
+    ids = tuple(range(MAX_ID, MAX_ID - 100, -1))
+    async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
+        assert isinstance(await client.delete_runs(MAX_ID, ids, "r"), Deleted)
+    [request] = peer.requests
+    assert request.target == f"/test_framework/v1/results/{MAX_ID}/delete_runs/"
+    assert json.loads(request.body)["run_ids"] == list(ids)
+
+
+async def test_the_base_url_may_have_a_path() -> None:
+    """A gateway's path before the API's own is kept."""
+    async with (
+        listening() as peer,
+        open_client(Api(f"{peer.url}/gateway"), ApiKey(KEY), 1) as client,
+    ):
+        await client.delete_runs(5, (1,), "r")
+    assert peer.requests[0].target == "/gateway/test_framework/v1/results/5/delete_runs/"
+
+
+async def test_a_cookie_that_the_server_sets_is_not_sent_back() -> None:
+    """No state of the server is carried from one call to the next."""
+    baked = reply("204 No Content", "Set-Cookie: session=1; Path=/")
+    async with listening(baked) as peer:
+        url = f"http://localhost:{peer.port}"  # a bare address would get no cookie anyway
+        async with open_client(Api(url), ApiKey(KEY), 1) as client:
+            await client.delete_runs(1, (1,), "r")
+            await client.delete_runs(1, (2,), "s")
+    assert [request.header("Cookie") for request in peer.requests] == [None, None]
+
+
+async def test_a_netrc_adds_no_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A password that ~/.netrc has for the host is not sent along."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with listening() as peer:
+        await send(peer.url)
+    assert peer.requests[0].header("Authorization") is None
+
+
+async def test_the_sandbox_takes_the_call(sandbox: Callable[..., Any]) -> None:
+    """The documented server accepts the request and takes out these runs only."""
+    world = World.of([Pair(1, 11), Pair(1, 12), Pair(2, 21)])
+    with sandbox(world, key=KEY) as box:
+        async with open_client(Api(box.url), ApiKey(KEY), 1) as client:
+            fact = await client.delete_runs(1, (11,), "r-1")
+        assert isinstance(fact, Deleted)
+        assert box.left == {Pair(1, 12), Pair(2, 21)}
+        assert [call.request_id for call in box.calls] == ["r-1"]
+
+
+# Connections
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        NO_CONTENT,
+        reply("204 No Content"),
+        reply("400 Bad Request", body=b'{"run_ids": ["no"]}'),
+        reply("429 Too Many Requests", "Retry-After: 1", body=b"{}"),
+        reply("500 Internal Server Error", body=b"oops"),
+    ],
+    ids=["204", "204 of length 0", "400", "429", "500"],
+)
+async def test_a_connection_is_used_again(first: bytes) -> None:
+    """Calls one after the other share one connection, whatever was answered."""
+    async with (
+        listening(first, reply("404 Not Found"), NO_CONTENT) as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 4) as client,
+    ):
+        facts = [await client.delete_runs(1, (run,), "r") for run in (1, 2, 3)]
+    assert peer.connections == 1
+    assert [status_of(fact) for fact in facts[1:]] == [(ResultNotFound, 404), (Deleted, 204)]
+
+
+async def name_the_run(link: Link) -> None:
+    """Answer with a 400 that says which run the call was about."""
+    [run] = json.loads(link.request.body)["run_ids"]
+    await link.say(reply("400 Bad Request", body=b'{"detail": "run %d"}' % run))
+
+
+async def test_calls_at_once_stay_within_the_connections() -> None:
+    """Never more connections than `concurrency`, and each call gets the reply to itself."""
+    facts: dict[int, Fact] = {}
+    async with (
+        listening(name_the_run) as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 3) as client,
+    ):
+
+        async def call(run: int) -> None:
+            facts[run] = await client.delete_runs(1, (run,), "r")
+
+        async with anyio.create_task_group() as group:
+            for run in range(1, 21):
+                group.start_soon(call, run)
+    assert peer.connections == 3
+    assert facts == {run: BadRequest(400, f"run {run}") for run in range(1, 21)}
+
+
+async def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
+    """A kept connection that was closed while idle costs nothing: the next call has a new one."""
+
+    async def answer_and_close(link: Link) -> None:
+        await link.say(NO_CONTENT)
+        link.writer.close()
+
+    async with (
+        listening(answer_and_close) as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 1) as client,
+    ):
+        facts = []
+        for run in (1, 2):
+            facts.append(await client.delete_runs(1, (run,), "r"))
+            await asyncio.gather(*peer.links)
+            await asyncio.sleep(0.05)  # the news of it reaches the client
+    assert [status_of(fact) for fact in facts] == [(Deleted, 204)] * 2
+    assert peer.connections == 2
+
+
+async def test_a_call_that_dies_on_a_kept_connection_is_not_sent_twice() -> None:
+    """A kept connection that dies under a call leaves it in doubt, and the server saw it once."""
+
+    async def drop(link: Link) -> None:
+        link.reset()
+
+    async with (
+        listening(NO_CONTENT, drop, NO_CONTENT) as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 1) as client,
+    ):
+        assert isinstance(await client.delete_runs(1, (1,), "r"), Deleted)
+        assert status_of(await client.delete_runs(1, (2,), "s")) == (InDoubt, None)
+    assert len(peer.requests) == 2
+
+
+@pytest.mark.parametrize("body", [b"{}", b"<html>Gone</html>", b"0\r\n\r\n", NO_CONTENT])
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+async def test_what_follows_a_204_is_no_reply_to_the_next_call(body: bytes, *, late: bool) -> None:
+    """Bytes after a 204, sent with it or afterwards, are never taken for a later call's reply."""
+    answered, said = asyncio.Event(), asyncio.Event()
+
+    async def with_body(link: Link) -> None:
+        head = b"HTTP/1.1 204 No Content\r\nContent-Length: %d\r\n\r\n" % len(body)
+        if late:
+            await link.say(head)
+            await answered.wait()
+            await link.say(body)
+        else:
+            await link.say(head + body)
+        said.set()
+
+    async with (
+        listening(with_body, name_the_run) as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 1) as client,
+    ):
+        first = await client.delete_runs(1, (1,), "r")
+        answered.set()
+        await said.wait()
+        await asyncio.sleep(0.05)  # the bytes reach the idle connection
+        second = await client.delete_runs(1, (2,), "s")
+        third = await client.delete_runs(1, (3,), "t")
+    assert isinstance(first, Deleted | InDoubt)
+    assert second == BadRequest(400, "run 2") or isinstance(second, NotSent | InDoubt)
+    assert third == BadRequest(400, "run 3")
+
+
+async def test_the_time_of_a_deletion_is_that_of_the_clock() -> None:
+    """A deletion tells how long its call took, in whole milliseconds of the clock given."""
+    ticks = iter([50.0, 50.2504])
+    async with (
+        listening() as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 1, clock=lambda: next(ticks)) as client,
+    ):
+        assert await client.delete_runs(1, (1,), "r") == Deleted(204, 250)
+
+
+async def test_a_cancelled_call_ends_at_once_and_is_no_fact() -> None:
+    """Cancelling a call in flight ends it; it is not turned into an outcome."""
+
+    async def stay_silent(link: Link) -> None:
+        await link.reader.read()
+
+    facts: list[Fact] = []
+    async with (
+        listening(stay_silent) as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 1) as client,
+        anyio.create_task_group() as group,
+    ):
+
+        async def call() -> None:
+            facts.append(await client.delete_runs(1, (1,), "r"))
+
+        group.start_soon(call)
+        with anyio.fail_after(10):
+            await peer.heard.wait()
+        group.cancel_scope.cancel()
+    assert facts == []
+    assert len(peer.requests) == 1
+
+
+# Replies
+
+
+@pytest.mark.parametrize(
+    ("said", "fact"),
+    [
+        (
+            reply("400 Bad Request", body=b'{"run_ids": ["Invalid run ids: 7", "No."]}'),
+            BadRequest(400, "run_ids: Invalid run ids: 7, No."),
+        ),
+        (
+            reply("400 Bad Request", body=b'{"a": ["x"], "detail": "y"}'),
+            BadRequest(400, "a: x; y"),
+        ),
+        (reply("400 Bad Request", body=b"no JSON"), BadRequest(400, "no JSON")),
+        (
+            reply("401 Unauthorized", body=b'{"detail": "Invalid API key."}'),
+            KeyRejected(401, "Invalid API key."),
+        ),
+        (reply("401 Unauthorized", "WWW-Authenticate: Basic"), KeyRejected(401, "")),
+        (
+            reply("403 Forbidden", body=b'{"detail": "Not yours."}'),
+            Forbidden(403, "Not yours."),
+        ),
+        (
+            reply("404 Not Found", body=b'{"detail": "Not found."}'),
+            ResultNotFound(404, "Not found."),
+        ),
+        (reply("404 Not Found"), ResultNotFound(404, "")),
+        (
+            reply("405 Method Not Allowed", body=b'{"detail": "Method not allowed."}'),
+            Rejected(405, "Method not allowed."),
+        ),
+        (reply("409 Conflict"), Rejected(409, "")),
+        (reply("413 Payload Too Large"), Rejected(413, "")),
+        (reply("415 Unsupported Media Type"), Rejected(415, "")),
+        (reply("422 Unprocessable Content", body=b"[]"), Rejected(422, "")),
+        (reply("304 Not Modified"), Rejected(304, "")),
+        (reply("500 Internal Server Error", body=b"boom"), ServerError(500, None, "boom")),
+        (reply("500 Error", "Retry-After: 9"), ServerError(500, None, "")),
+        (reply("502 Bad Gateway", body=b"<p>nginx</p>"), ServerError(502, None, "<p>nginx</p>")),
+        (reply("503 Unavailable", "Retry-After: 9"), ServerError(503, 9.0, "")),
+        (
+            reply("503 Unavailable", f"Date: {DATE}", "Retry-After: Sun, 06 Nov 1994 08:50:00 GMT"),
+            ServerError(503, 60.0, ""),
+        ),
+        (reply("503 Unavailable"), ServerError(503, None, "")),
+        (reply("504 Gateway Timeout"), ServerError(504, None, "")),
+        (reply("599 Whatever"), ServerError(599, None, "")),
+    ],
+)
+async def test_each_error_status_is_its_own_fact(said: bytes, fact: Fact) -> None:
+    """Each error status becomes its own kind of fact, with the server's words."""
+    assert await answer(said) == fact
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 205, 206, 207])
+async def test_a_success_that_is_no_204_is_in_doubt(status: int) -> None:
+    """Any 2xx that is not 204, a proxy's login page for one, is not believed."""
+    said = reply(f"{status} Fine", "Content-Type: text/html", body=b"<html>Sign in</html>")
+    assert status_of(await answer(said)) == (InDoubt, status)
+
+
+async def test_a_408_is_in_doubt() -> None:
+    """A request that the server gave up on may have been applied all the same."""
+    assert status_of(await answer(reply("408 Request Timeout"))) == (InDoubt, 408)
+
+
+async def test_a_switch_of_protocols_is_in_doubt() -> None:
+    """A 101 is no reply of this contract."""
+    said = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+    assert status_of(await answer(said)) == (InDoubt, 101)
+
+
+async def test_informational_replies_are_passed_over() -> None:
+    """The reply after a 100 or 103 is the one that counts."""
+    said = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    assert status_of(await answer(said + NO_CONTENT)) == (Deleted, 204)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(status: int) -> None:
+    """A redirect to another host is refused, and neither the key nor the ids go there."""
+    async with listening() as other:
+        location = f"Location: http://localhost:{other.port}/elsewhere/"
+        fact = await answer(reply(f"{status} Moved", location, body=b"moved"))
+        assert fact == Rejected(status, "moved")
+        assert other.connections == 0
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("17", 17.0),
+        ("0", 0.0),
+        ("  5 ", 5.0),
+        ("007", 7.0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 37.0),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 37.0),
+        ("Sun Nov  6 08:49:37 1994", 37.0),
+        ("Sun, 06 Nov 1994 08:48:00 GMT", 0.0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("1e3", None),
+        ("1_000", None),
+        ("٣", None),
+        ("Sun, 06 Nov 1994", None),
+        ("Sun, 06 Nov 1994 28:61:99 GMT", None),
+        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", None),
+        ("Sun, 06 Nov 1994 08:49:37 +99999999999999", None),
+    ],
+)
+async def test_retry_after_is_read_in_every_form(value: str, seconds: float | None) -> None:
+    """Seconds and the three HTTP dates (relative to the reply's Date) are read, nonsense is not."""
+    said = reply("429 Too Many", f"Date: {DATE}", f"Retry-After: {value}", body=b"slow down")
+    assert await answer(said) == Throttled(429, seconds, "slow down")
+
+
+async def test_a_429_without_retry_after_names_no_delay() -> None:
+    """A 429 that does not say how long to wait has no delay."""
+    assert await answer(reply("429 Too Many")) == Throttled(429, None, "")
+
+
+async def test_an_endless_retry_after_is_still_a_number() -> None:
+    """A Retry-After of thousands of digits becomes a long wait, not an error."""
+    fact = await answer(reply("429 Too Many", "Retry-After: " + "9" * 5000))
+    assert isinstance(fact, Throttled)
+    assert fact.delay_s is not None
+    assert 10**6 < fact.delay_s < float("inf")
+
+
+@pytest.mark.parametrize("date", [[], ["Date: nonsense"], ["Date: Sun, 06 Nov " + "9" * 30]])
+async def test_without_a_date_the_own_clock_counts(date: list[str]) -> None:
+    """An HTTP date is measured by the own clock where the reply has no Date that can be read."""
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=1000), usegmt=True)
+    fact = await answer(reply("429 Too Many", f"Retry-After: {until}", *date))
+    assert isinstance(fact, Throttled)
+    assert fact.delay_s is not None
+    assert 900 < fact.delay_s <= 1000
+
+
+# Not sent
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def test_a_refused_connection_is_not_sent() -> None:
+    """Where nobody listens nothing was sent."""
+    assert isinstance(await send(f"http://127.0.0.1:{free_port()}"), NotSent)
+
+
+async def test_an_unknown_host_is_not_sent() -> None:
+    """A host name that is not known means that nothing was sent."""
+    assert isinstance(await send("https://nohost.invalid"), NotSent)
+
+
+@pytest.mark.parametrize("host", ["no..host.invalid", "n" * 64 + ".invalid"])
+async def test_a_host_name_that_cannot_be_one_is_not_sent(host: str) -> None:
+    """A host name that no resolver takes is a fact like any other unknown host."""
+    assert isinstance(await send(f"https://{host}"), NotSent)
+
+
+@contextlib.contextmanager
+def full_queue() -> Iterator[int]:
+    """Give a port that is open but never takes a further connection."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+            waiting.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+async def test_a_connection_that_never_comes_about_is_not_sent() -> None:
+    """A connection that is neither taken nor refused ends in time, and nothing was sent."""
+    with full_queue() as port, anyio.fail_after(10):
+        assert isinstance(await send(f"http://127.0.0.1:{port}", within=SHORT), NotSent)
+
+
+async def test_a_handshake_that_never_ends_is_not_sent() -> None:
+    """A server that accepts and then leaves the TLS handshake open got nothing."""
+    done = asyncio.Event()
+
+    async def stay_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(stay_silent, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with anyio.fail_after(10):
+            fact = await send(f"https://127.0.0.1:{port}", within=SHORT)
+        done.set()
+        await asyncio.sleep(0.05)  # the server's end closes
+    assert isinstance(fact, NotSent)
+
+
+# In doubt
+
+
+async def reset(link: Link) -> None:
+    link.reset()
+
+
+async def close(link: Link) -> None:
+    link.writer.close()
+
+
+def cut(said: bytes) -> Callable[[Link], Awaitable[None]]:
+    """Make a reply that ends in the middle: the connection is closed after these bytes."""
+
+    async def say_and_close(link: Link) -> None:
+        await link.say(said)
+        link.writer.close()
+
+    return say_and_close
+
+
+def cut_hard(said: bytes) -> Callable[[Link], Awaitable[None]]:
+    async def say_and_reset(link: Link) -> None:
+        await link.say(said)
+        await asyncio.sleep(0.05)  # lets the bytes arrive before the reset
+        link.reset()
+
+    return say_and_reset
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        reset,
+        close,
+        cut(b"H"),
+        cut(b"HTTP/1.1 204"),
+        cut(b"HTTP/1.1 204 No Content\r\n"),
+        cut(b"HTTP/1.1 204 No Content\r\nDate: Sun"),
+        cut_hard(b"HTTP/1.1 204 No Content\r\nDate: Sun"),
+        cut(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf a bo"),
+        cut_hard(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf a bo"),
+        cut(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal"),
+        cut(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=[
+        "reset",
+        "closed",
+        "one byte",
+        "half a status line",
+        "status line only",
+        "half a header",
+        "half a header, reset",
+        "half a body",
+        "half a body, reset",
+        "half a chunk",
+        "100 only",
+    ],
+)
+async def test_a_reply_that_is_lost_on_the_way_is_in_doubt(lost: Reply) -> None:
+    """Once the request is out, a connection that ends before the whole reply proves nothing."""
+    async with listening(lost) as peer:
+        assert isinstance(await send(peer.url), InDoubt)
+    assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 twohundredfour No Content\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x15\x03\x03\x00\x02\x02\x28" * 4,
+        b"HTTP/1.1 204 No Content\r\nX-Long: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
+    ],
+    ids=[
+        "garbage",
+        "status in words",
+        "another protocol",
+        "binary",
+        "endless header",
+        "thousands of headers",
+        "two lengths",
+        "bad chunk",
+    ],
+)
+async def test_a_reply_that_is_not_http_is_in_doubt(odd: bytes) -> None:
+    """A reply that cannot be read says nothing of what was done."""
+    assert isinstance(await answer(cut(odd)), InDoubt)
+
+
+async def test_no_reply_within_the_time_is_in_doubt() -> None:
+    """A server that reads the request and stays silent leaves the call in doubt."""
+
+    async def stay_silent(link: Link) -> None:
+        await link.reader.read()
+
+    async with listening(stay_silent) as peer:
+        started = time.monotonic()
+        assert status_of(await send(peer.url, within=SHORT)) == (InDoubt, None)
+        assert time.monotonic() - started >= SHORT * 0.9
+    assert len(peer.requests) == 1
+
+
+async def test_a_slow_drip_does_not_outlast_the_time() -> None:
+    """A reply that comes byte by byte is given up when the total time is over."""
+
+    async def drip(link: Link) -> None:
+        await link.say(b"HTTP/1.1 204 No Content\r\nX-Drip: ")
+        while True:
+            await link.say(b"z")
+            await asyncio.sleep(0.02)
+
+    with anyio.fail_after(10):
+        assert status_of(await answer(drip, within=SHORT)) == (InDoubt, None)
+
+
+# Error bodies
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        cut(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 500\r\n\r\nhalf a bo"),
+        cut(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 500\r\n\r\n"),
+        cut_hard(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 500\r\n\r\n"),
+    ],
+    ids=["half", "none", "none, reset"],
+)
+async def test_a_status_stands_even_if_its_body_breaks_off(said: Reply) -> None:
+    """What the server decided is in the status; a broken body takes only its words away."""
+    assert status_of(await answer(said)) == (BadRequest, 400)
+
+
+async def test_a_status_stands_even_if_its_body_never_comes() -> None:
+    """A body that is announced and never sent ends with the total time; the status counts."""
+
+    async def head_only(link: Link) -> None:
+        await link.say(b"HTTP/1.1 429 Slow\r\nRetry-After: 4\r\nContent-Length: 500\r\n\r\n")
+        await link.reader.read()
+
+    with anyio.fail_after(10):
+        assert await answer(head_only, within=SHORT) == Throttled(429, 4.0, "")
+
+
+async def test_a_body_that_comes_in_pieces_is_read_to_its_end() -> None:
+    """The server's words are whole even when the network brings them in several pieces."""
+
+    async def in_pieces(link: Link) -> None:
+        body = b'{"detail": "All of it matters."}'
+        await link.say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 8):
+            await link.say(body[start : start + 8])
+            await asyncio.sleep(0.02)
+
+    assert await answer(in_pieces) == BadRequest(400, "All of it matters.")
+
+
+async def test_an_endless_error_body_is_left_unread() -> None:
+    """Of an error body without end a few KB are read, then the connection is closed."""
+    sent = 0
+    closed = asyncio.Event()
+
+    async def flood(link: Link) -> None:
+        nonlocal sent
+        chunk = b"a" * 65536
+        await link.say(b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                await link.say(b"10000\r\n" + chunk + b"\r\n")
+                sent += len(chunk)
+        finally:
+            closed.set()
+
+    async with listening(flood) as peer:
+        with anyio.fail_after(10):
+            fact = await send(peer.url)
+            await closed.wait()
+    assert fact == ServerError(500, None, "a" * MAX_DETAIL)
+    assert sent < 32 * 2**20  # what the kernel holds for both ends, far below "without end"
+
+
+async def test_a_packed_error_body_is_not_unpacked() -> None:
+    """A few KB that would unpack to many MB are left packed."""
+    bomb = gzip.compress(bytes(16 * 2**20))
+    said = reply("500 Oops", "Content-Encoding: gzip", body=bomb)
+    async with listening(said) as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
+        await client.delete_runs(1, (1,), "r")  # what is made once is made before measuring
+        tracemalloc.start()
+        try:
+            fact = await client.delete_runs(1, (1,), "r")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert status_of(fact) == (ServerError, 500)
+    assert peak < 2**20
+
+
+async def test_no_packed_reply_is_asked_for() -> None:
+    """The request does not offer to unpack anything."""
+    async with listening() as peer:
+        await send(peer.url)
+    assert peer.requests[0].header("Accept-Encoding") == "identity"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 4000, b"[" * 1200 + b"]" * 1200, b"[" * 400 + b"]" * 400, b'{"a":' * 300 + b"1" * 9],
+    ids=["unclosed", "very deep", "deep", "deep objects"],
+)
+async def test_a_deeply_nested_error_body_is_a_fact_all_the_same(body: bytes) -> None:
+    """JSON that is nested without sense does not break the call."""
+    assert status_of(await answer(reply("400 Bad Request", body=body))) == (BadRequest, 400)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\xff\xfe\x00", b"1" * 4096, b"NaN", b"null", b'"\\ud800"', b'{"detail": {"a": [1, null]}}'],
+    ids=["no UTF-8", "long number", "NaN", "null", "half a surrogate", "nested"],
+)
+async def test_an_odd_error_body_is_a_fact_all_the_same(body: bytes) -> None:
+    """Whatever the body is, the fact has printable words of bounded length that can be stored."""
+    fact = await answer(reply("400 Bad Request", body=body))
+    assert isinstance(fact, BadRequest)
+    assert fact.detail.isprintable()
+    assert len(fact.detail.encode()) <= 4 * MAX_DETAIL
+
+
+async def test_details_cannot_steer_a_terminal_or_forge_a_line() -> None:
+    """Escapes, newlines and direction marks of the server do not get into the words."""
+    body = json.dumps({"detail": 'a\x1b[2J\x1b]0;x\x07b\r\n{"event": 1}\u202ec\x9b1m\0d\te'})
+    fact = await answer(reply("400 Bad Request", body=body.encode()))
+    assert isinstance(fact, BadRequest)
+    assert fact.detail.isprintable()
+    assert fact.detail.startswith("a\N{REPLACEMENT CHARACTER}[2J")
+    assert fact.detail.endswith("d e")
+
+
+async def test_details_are_cut() -> None:
+    """A long explanation keeps its beginning."""
+    fact = await answer(reply("400 Bad Request", body=b'{"detail": "%s"}' % (b"word " * 500)))
+    assert isinstance(fact, BadRequest)
+    assert len(fact.detail) == MAX_DETAIL
+    assert fact.detail.startswith("word word ")
+
+
+async def test_words_of_a_broken_reply_are_cleaned_too() -> None:
+    """What an unreadable reply says in its place is cut and printable."""
+    fact = await answer(cut(b"HTTP/1.1 \x1b[31m" + b"\x07" * 5000 + b"\r\n\r\n"))
+    assert isinstance(fact, InDoubt)
+    assert fact.error.isprintable()
+    assert len(fact.error) <= MAX_DETAIL
+
+
+@settings(deadline=None)  # a slow machine is no failure
+@given(st.text(max_size=600))
+def test_cleaning_leaves_short_printable_text(text: str) -> None:
+    """Cleaned text is printable, bounded, and unchanged by cleaning again."""
+    cleaned = clean(text)
+    assert cleaned.isprintable()
+    assert len(cleaned) <= MAX_DETAIL
+    assert clean(cleaned) == cleaned.strip()
+
+
+# The key stays here
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        reply("401 Unauthorized", body=b'{"detail": "Invalid API key."}'),
+        reply("500 Oops", body=b"boom"),
+        reply("302 Found", "Location: http://localhost/"),
+        cut(b"garbage\r\n\r\n"),
+        cut(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf"),
+        reset,
+        close,
+    ],
+)
+async def test_the_key_is_in_no_fact(said: Reply) -> None:
+    """Neither the text nor the repr of a fact gives the key away."""
+    fact = await answer(said)
+    assert KEY not in repr(fact)
+    assert KEY not in str(fact)
+
+
+async def test_the_key_is_in_no_fact_of_a_call_not_sent() -> None:
+    """A call that could not be sent does not give the key away."""
+    for url in (f"http://127.0.0.1:{free_port()}", "https://nohost.invalid"):
+        assert KEY not in repr(await send(url))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'HTTP/1.1 401 No\r\nContent-Length: {n}\r\n\r\n{{"detail": "{key} is no key"}}',
+        "HTTP/1.1 500 Oops\r\nContent-Length: {n}\r\n\r\nheaders: X-CEKURA-API-KEY={key}",
+        "HTTP/1.1 {key}\r\n\r\n{n}",
+        "HTTP/1.1 204 No Content\r\nX-Echo: {key}\r\nX-Length: {n}",
+    ],
+    ids=["in JSON", "in text", "in a bad status line", "in a header"],
+)
+async def test_a_key_that_the_server_echoes_is_in_no_fact(said: str) -> None:
+    """A server that repeats the request's key does not get it into the record."""
+
+    async def echo(link: Link) -> None:
+        key = link.request.header("X-CEKURA-API-KEY")
+        body = said.partition("\r\n\r\n")[2].format(key=key, n="")
+        await link.say(said.format(key=key, n=len(body)).encode())
+        link.writer.close()
+
+    fact = await answer(echo)
+    assert isinstance(fact, KeyRejected | ServerError | InDoubt)
+    assert KEY not in repr(fact)
+
+
+# TLS
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A made-up authority: its file, and contexts for servers under it."""
+
+    authority: trustme.CA
+    file: Path
+
+    def server(self, *names: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert(*names).configure_cert(context)
+        return context
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    authority = trustme.CA()
+    file = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    return Trust(authority, file)
+
+
+async def test_an_unknown_authority_is_refused(trust: Trust) -> None:
+    """A certificate that no known authority signed ends the call before the key is sent."""
+    async with listening(tls=trust.server("127.0.0.1")) as peer:
+        fact = await send(peer.url)
+    assert isinstance(fact, NotSent)
+    assert "certificate" in fact.error.lower()
+    assert peer.requests == []
+
+
+async def test_the_authority_of_ca_file_is_trusted(trust: Trust) -> None:
+    """`api.ca_file` makes a private authority's server acceptable, and the connection is kept."""
+    async with listening(tls=trust.server("127.0.0.1")) as peer:
+        api = Api(peer.url, ca_file=trust.file)
+        async with open_client(api, ApiKey(KEY), 1) as client:
+            facts = [await client.delete_runs(7, (run,), "r") for run in (1, 2)]
+    assert [status_of(fact) for fact in facts] == [(Deleted, 204)] * 2
+    assert [request.header("X-CEKURA-API-KEY") for request in peer.requests] == [KEY, KEY]
+    assert peer.connections == 1
+
+
+async def test_a_certificate_for_another_host_is_refused(trust: Trust) -> None:
+    """A trusted authority's certificate for another name does not do."""
+    async with listening(tls=trust.server("other.invalid")) as peer:
+        fact = await send(peer.url, ca_file=trust.file)
+    assert isinstance(fact, NotSent)
+    assert peer.requests == []
+
+
+async def test_another_authority_in_ca_file_is_refused(trust: Trust, tmp_path: Path) -> None:
+    """`api.ca_file` trusts the authorities in it and no other."""
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    async with listening(tls=trust.server("127.0.0.1")) as peer:
+        assert isinstance(await send(peer.url, ca_file=other), NotSent)
+    assert peer.requests == []
+
+
+async def test_a_reply_lost_under_tls_is_in_doubt(trust: Trust) -> None:
+    """Under TLS too, a connection that ends before the reply proves nothing."""
+    async with listening(reset, tls=trust.server("127.0.0.1")) as peer:
+        assert isinstance(await send(peer.url, ca_file=trust.file), InDoubt)
+    assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no certificate\n", None], ids=["empty", "text", "none"])
+async def test_a_ca_file_without_certificates_is_refused(
+    content: bytes | None, tmp_path: Path
+) -> None:
+    """A CA file that is missing or holds no certificate ends before the first call, by name."""
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"ca\.pem"):
+        await send("https://127.0.0.1:1", ca_file=file)
+
+
+# Proxies
+
+
+def through(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("http_proxy", proxy)
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required"])
+async def test_a_call_that_the_proxy_refuses_is_not_sent(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy of the environment is asked for a tunnel; its refusal means nothing was sent."""
+    async with listening(reply(status)) as proxy:
+        through(monkeypatch, proxy.url)
+        fact = await send("https://api.invalid")
+    assert fact == NotSent(f"the proxy answered {status[:3]}")
+    [request] = proxy.requests
+    assert (request.method, request.target) == ("CONNECT", "api.invalid:443")
+    assert KEY.encode() not in request.raw
+
+
+async def test_a_proxy_that_is_not_there_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that refuses the connection means that nothing was sent."""
+    through(monkeypatch, f"http://127.0.0.1:{free_port()}")
+    assert isinstance(await send("https://api.invalid"), NotSent)
+
+
+async def test_a_call_through_a_proxy_arrives(
+    trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the proxy's tunnel the call reaches the host; the proxy sees its name only."""
+    async with listening(tls=trust.server("api.invalid")) as host:
+
+        async def tunnel(link: Link) -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
+            await link.say(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            try:
+                async with anyio.create_task_group() as ways:
+                    ways.start_soon(pump, link.reader, writer)
+                    ways.start_soon(pump, reader, link.writer)
+            finally:
+                writer.transport.abort()
+
+        async with listening(tunnel) as proxy:
+            through(monkeypatch, proxy.url)
+            fact = await send("https://api.invalid", ca_file=trust.file)
+    assert status_of(fact) == (Deleted, 204)
+    assert [request.method for request in proxy.requests] == ["CONNECT"]
+    assert KEY.encode() not in proxy.requests[0].raw
+    assert [request.header("X-CEKURA-API-KEY") for request in host.requests] == [KEY]
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def test_a_proxy_password_goes_to_the_proxy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """User and password of the proxy's URL are sent to it, and are in no fact."""
+    async with listening(reply("407 Proxy Authentication Required")) as proxy:
+        through(monkeypatch, f"http://me:hush-hush@127.0.0.1:{proxy.port}")
+        fact = await send("https://api.invalid")
+    assert isinstance(fact, NotSent)
+    basic = base64.b64encode(b"me:hush-hush").decode()
+    assert proxy.requests[0].header("Proxy-Authorization") == f"Basic {basic}"
+    assert "hush-hush" not in repr(fact)
+
+
+async def test_a_proxy_without_a_scheme_is_an_http_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """host:port, as curl takes it, names an http proxy."""
+    async with listening(reply("403 Forbidden")) as proxy:
+        through(monkeypatch, f"127.0.0.1:{proxy.port}")
+        assert isinstance(await send("https://api.invalid"), NotSent)
+    assert len(proxy.requests) == 1
+
+
+async def test_this_machine_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls to a loopback address go straight there, whatever the environment says."""
+    async with listening(reply("403 Forbidden")) as proxy, listening() as peer:
+        through(monkeypatch, proxy.url)
+        for url in (peer.url, f"http://localhost:{peer.port}"):
+            assert status_of(await send(url)) == (Deleted, 204)
+    assert proxy.connections == 0
+    assert len(peer.requests) == 2
+
+
+async def test_no_proxy_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that no_proxy names is not asked for through the proxy."""
+    async with listening(reply("403 Forbidden")) as proxy:
+        through(monkeypatch, proxy.url)
+        monkeypatch.setenv("no_proxy", "example.com,nohost.invalid")
+        assert isinstance(await send("https://nohost.invalid"), NotSent)
+    assert proxy.connections == 0
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://127.0.0.1:1",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "http://",
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_refused(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy setting that cannot be used ends before the first call, by the variable's name."""
+    through(monkeypatch, proxy)
+    with pytest.raises(InvalidInput, match="HTTPS_PROXY"):
+        await send("https://api.invalid")

@@ -1,13 +1,12 @@
 """The commands."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bulk_delete import __version__, report
+from bulk_delete import __version__
 from bulk_delete.cli.options import (
     config_option,
     home,
@@ -16,13 +15,11 @@ from bulk_delete.cli.options import (
     run_settings,
     settings_of,
 )
-from bulk_delete.cli.printing import emit, tell
+from bulk_delete.cli.sending import approved, send, show_plan, show_rest
 from bulk_delete.config import Settings, find_key
-from bulk_delete.errors import InvalidInput, Refused
-from bulk_delete.folder import state_dir, write_whole
+from bulk_delete.folder import state_dir
 from bulk_delete.runner.intake import Order
-from bulk_delete.runner.job import Job, open_job, open_saved_job, preview
-from bulk_delete.sources import STDIN
+from bulk_delete.runner.job import open_job, open_saved_job
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -116,7 +113,7 @@ def run(
         return 0
     key = find_key(settings.api, os.environ, home())
     with open_job(order, state) as job:
-        approved_by = _approved(job, yes=yes, quiet=quiet)
+        approved_by = approved(job, yes=yes, quiet=quiet)
         return send(job, key, approved_by, quiet=quiet, as_json=as_json)
 
 
@@ -150,8 +147,7 @@ def resume(
     key = find_key(settings.api, os.environ, home())
     order = Order((), settings, job_name, None, skip_failed)
     with open_saved_job(order, _state(settings)) as job:
-        if not quiet:
-            tell(report.plan_text(job.view))
+        show_rest(job, quiet=quiet)
         return send(job, key, "resume", quiet=quiet, as_json=as_json)
 
 
@@ -220,53 +216,6 @@ def demo() -> int:
     from bulk_delete.cli.rehearsal import show_demo  # noqa: PLC0415 - loads aiohttp
 
     return show_demo()
-
-
-def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) -> None:
-    """Print the plan; write it to `save`. Raises what planning raises."""
-    intake, view = preview(order, state)
-    if save:
-        if not save.parent.is_dir():
-            raise InvalidInput(f"--save {save}: there is no folder {save.parent}")
-        write_whole(save, report.plan_rows(intake.plan))
-    if as_json:
-        emit(report.as_json(view.as_dict()))
-        return
-    emit(report.plan_text(view))
-    if intake.rejected:
-        tell(f"Left out:\n{report.rejects_text(intake.first_rejects, intake.bad_rows)}\n")
-    emit(f"To send this and nothing else:\n  {view.command}\n")
-
-
-def send(job: Job, key: Any, approved_by: str, *, quiet: bool, as_json: bool) -> int:  # noqa: ANN401 - ApiKey
-    """Send what is left to do and print how it ended; return the exit code."""
-    from bulk_delete.cli.screen import watcher_for  # noqa: PLC0415 - plan needs no screen
-    from bulk_delete.runner.execution import execute  # noqa: PLC0415 - loads aiohttp
-
-    summary = execute(job, key, approved_by, watcher_for(job.order.settings.log, quiet=quiet))
-    if as_json:
-        emit(report.as_json(summary.as_dict()))
-    elif summary.exit_code or not quiet:
-        emit(report.summary_text(summary))
-    return summary.exit_code
-
-
-def _approved(job: Job, *, yes: bool, quiet: bool) -> str:
-    """Show the plan and have it confirmed; return by whom. Raises Refused."""
-    if not quiet or not yes:
-        tell(report.plan_text(job.view))
-    runs = job.todo.plan.runs
-    if runs == 0:
-        return "nothing to approve"
-    if yes:
-        return "--yes"
-    if STDIN in job.order.inputs or not (sys.stdin and sys.stdin.isatty()):
-        raise Refused("there is no terminal to ask on; look at the plan, then add --yes")
-    tell(f"These runs will be deleted for good. Type their number ({runs}) to go on: ")
-    typed = sys.stdin.readline().strip().replace(",", "")
-    if typed != str(runs):
-        raise Refused("not confirmed; nothing was sent")
-    return "typed on the terminal"
 
 
 def _state(settings: Settings) -> Path:

@@ -8,9 +8,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bulk_delete.cli.app import send, show_plan
 from bulk_delete.cli.printing import tell
-from bulk_delete.config import Api, ApiKey, Input, Limits, Rate, Settings, parse_rate, parse_seconds
+from bulk_delete.cli.sending import send, show_plan
+from bulk_delete.config import (
+    Api,
+    ApiKey,
+    Input,
+    Limits,
+    Log,
+    Rate,
+    Seconds,
+    Settings,
+    parse_rate,
+    parse_seconds,
+)
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import write_whole
 from bulk_delete.model import Pair
@@ -116,7 +127,9 @@ def show_demo() -> int:
     faults = Faults(latency_s=0.02, reset_after=0.02, error_before=0.01)
     server = Server(world, faults, seed=7, key=None, log=CallLog())
     with in_background(server) as url:
-        settings = Settings(api=Api(base_url=url), limits=Limits(rate=Rate(50)))
+        settings = Settings(
+            api=Api(base_url=url), limits=Limits(rate=Rate(50.0)), log=Log(interval=Seconds(1.0))
+        )
         order = Order((str(source),), settings)
         tell(
             f"A sandbox with {len(world.live):,} results and {len(pairs):,} runs is at {url}.\n"

@@ -12,10 +12,10 @@ from typing import assert_never
 
 import anyio
 
-from bulk_delete import events
 from bulk_delete.config import Limits, Retry
 from bulk_delete.dispatch.ends import Ends
 from bulk_delete.dispatch.lanes import Lane, Lanes, Work
+from bulk_delete.dispatch.outcomes import Outcomes
 from bulk_delete.errors import Ending, GaveUp, JournalFailed, KeyRejected
 from bulk_delete.health import Health
 from bulk_delete.model import (
@@ -24,7 +24,6 @@ from bulk_delete.model import (
     Deleted,
     Fact,
     Forbidden,
-    InDoubt,
     NotSent,
     Rejected,
     ResultNotFound,
@@ -74,8 +73,8 @@ class Engine:
     next_batch: int = 1
     endings: list[Ending] = field(default_factory=list)
     in_flight: int = 0
-    last_trouble: str = ""
 
+    _outcomes: Outcomes = field(init=False)
     _health: Health = field(init=False)
     _lanes: Lanes = field(init=False)
     _waits: set[anyio.CancelScope] = field(default_factory=set)
@@ -83,13 +82,16 @@ class Engine:
     _answered_at: float | None = None
     _worn_out: int = 0
 
+    def __post_init__(self) -> None:
+        self._outcomes = Outcomes(self.ends.recorder)
+        self._health = Health(self.limits)
+
     @property
     def stopping(self) -> bool:
         return bool(self.endings)
 
     async def run(self, groups: Iterable[Group]) -> None:
         """Work until every batch has an outcome, or until stopped and drained."""
-        self._health = Health(self.limits)
         self._lanes = Lanes(groups, self.ends.past.was_accepted)
         with self._scope:
             async with anyio.create_task_group() as workers:
@@ -158,12 +160,12 @@ class Engine:
                 else:
                     self._split(work, batch)
             case Refuse():
-                self._refuse(batch, fact, answer.decision.reason)
+                self._outcomes.refused(batch, fact, answer.decision.reason)
                 work.failed += len(batch.run_ids)
                 self._worn_out += answer.decision.worn_out
                 self._look_after_silence()
             case EndResult():
-                self._refuse(batch, fact, answer.decision.reason)
+                self._outcomes.refused(batch, fact, answer.decision.reason)
                 await self._refuse_rest(work.lane, fact, answer.decision.reason)
                 work.failed = work.runs
             case _:
@@ -196,20 +198,22 @@ class Engine:
                 batch = dataclasses.replace(batch, doubted=frozenset(batch.run_ids))
             match decision:
                 case Again():
-                    self._again(batch, attempt, fact, decision)
+                    self._outcomes.open_still(
+                        batch, attempt, fact, in_doubt=decision.in_doubt, wait_s=decision.wait_s
+                    )
                     if decision.all_wait:
                         self.ends.pace.pause(decision.wait_s)
                     else:
                         await self._rest(decision.wait_s)
                 case StopJob():
-                    self._again(batch, attempt, fact, Again(0.0, in_doubt=False))
+                    self._outcomes.open_still(batch, attempt, fact)
                     why = decision.detail or "no words"
                     self.stop(KeyRejected(f"the API does not accept the key (401: {why})"))
                     raise _LeaveOffError
                 case Refuse(worn_out=True) if isinstance(fact, NotSent) and self._answers_nobody(
                     since=before
                 ):
-                    self._again(batch, attempt, fact, Again(0.0, in_doubt=False))
+                    self._outcomes.open_still(batch, attempt, fact)
                     self._give_up(f"{attempt} attempts in a row could not connect")
                     raise _LeaveOffError
                 case _:
@@ -217,17 +221,8 @@ class Engine:
 
     async def _attempt(self, batch: Batch, attempt: int) -> Fact:
         request_id = self.ends.new_id()
-        first = attempt == 1
-        sent = events.BatchSent(
-            batch=batch.number,
-            attempt=attempt,
-            result_id=batch.result_id,
-            request_id=request_id,
-            run_ids=batch.run_ids if first else None,
-            parent=batch.parent if first else None,
-        )
-        self.ends.recorder.record(batch, sent)
-        await self.ends.recorder.durable()
+        self._outcomes.sent(batch, attempt, request_id)
+        await self._outcomes.durable()
         self.in_flight += 1
         try:
             fact = await self.ends.transport.delete_runs(batch.result_id, batch.run_ids, request_id)
@@ -237,26 +232,12 @@ class Engine:
             self._answered_at = self.ends.clock()
             self._worn_out = 0
         if isinstance(fact, Deleted):
-            deleted = events.BatchDeleted(batch.number, attempt, fact.status, fact.ms)
-            self.ends.recorder.record(batch, deleted)
+            self._outcomes.deleted(batch, attempt, fact)
         return fact
-
-    def _again(self, batch: Batch, attempt: int, fact: Fact, decision: Again) -> None:
-        status, words = _told(fact)
-        self.last_trouble = words
-        retry = events.BatchRetry(
-            batch=batch.number,
-            attempt=attempt,
-            in_doubt=decision.in_doubt,
-            wait_s=round(decision.wait_s, 3),
-            status=status,
-            error=words if status is None else None,
-        )
-        self.ends.recorder.record(batch, retry)
 
     def _park(self, lane: Lane, answer: _Answer) -> None:
         """Put a result aside: while all get a 400, splitting would only make calls."""
-        self._again(answer.batch, answer.attempt, answer.fact, Again(0.0, in_doubt=False))
+        self._outcomes.open_still(answer.batch, answer.attempt, answer.fact)
         self._lanes.park(lane, answer.batch)
         self._look_after_health()
         raise _LeaveOffError
@@ -274,35 +255,16 @@ class Engine:
             )
             for run_ids in (batch.run_ids[:middle], batch.run_ids[middle:])
         ]
-        into = tuple(half.number for half in halves)
-        self.ends.recorder.record(batch, events.BatchSplit(batch.number, into))
+        self._outcomes.split(batch, tuple(half.number for half in halves))
         work.todo.extend(reversed(halves))
-
-    def _refuse(self, batch: Batch, fact: Fact, reason: str, *, unsent: bool = False) -> None:
-        """Settle a batch: what may have been deleted is unknown, the rest has failed."""
-        status, detail = _told(fact)
-        self.last_trouble = detail or reason
-        doubted = tuple(run for run in batch.run_ids if run in batch.doubted)
-        clear = tuple(run for run in batch.run_ids if run not in batch.doubted)
-        for event, named in ((events.BatchFailed, clear), (events.BatchUnknown, doubted)):
-            if named:
-                whole = len(named) == len(batch.run_ids) and not unsent
-                settled = event(
-                    batch=batch.number,
-                    status=status,
-                    reason=reason,
-                    detail=detail,
-                    run_ids=None if whole else named,
-                    result_id=batch.result_id if unsent else None,
-                )
-                self.ends.recorder.record(batch, settled)
 
     async def _refuse_rest(self, lane: Lane, fact: Fact, reason: str) -> None:
         """Settle what is left of a result that has ended, without a call."""
         for count, run_ids in enumerate(lane.batches, start=1):
-            self._refuse(self._batch(lane.result_id, run_ids), fact, reason, unsent=True)
+            batch = self._batch(lane.result_id, run_ids)
+            self._outcomes.refused(batch, fact, reason, unsent=True)
             if count % _UNSENT_AT_ONCE == 0:
-                await self.ends.recorder.durable()
+                await self._outcomes.durable()
 
     def _answers_nobody(self, since: float) -> bool:
         return self._answered_at is None or self._answered_at < since
@@ -318,11 +280,11 @@ class Engine:
             self._give_up(f"{self._worn_out} batches in a row used up their attempts")
 
     def _give_up(self, what: str) -> None:
-        self.stop(GaveUp(f"the API stayed away: {what} (last: {self.last_trouble})"))
+        self.stop(GaveUp(f"the API stayed away: {what} (last: {self._outcomes.trouble})"))
 
     def _look_after_health(self) -> None:
         if not self.stopping and (complaint := self._health.complaint()):
-            last = f" (last: {self.last_trouble})" if self.last_trouble else ""
+            last = f" (last: {self._outcomes.trouble})" if self._outcomes.trouble else ""
             self.stop(GaveUp(complaint + last))
 
     async def _turn(self) -> None:
@@ -346,16 +308,3 @@ class Engine:
                 yield
             finally:
                 self._waits.discard(scope)
-
-
-def _told(fact: Fact) -> tuple[int | None, str]:
-    """Return a fact's status and words."""
-    match fact:
-        case Deleted():
-            return fact.status, ""
-        case NotSent():
-            return None, fact.error
-        case InDoubt():
-            return fact.status, fact.error
-        case _:
-            return fact.status, fact.detail

@@ -35,7 +35,6 @@ class Progress:
     eta_s: float | None
     held_s: float
     stopping: str | None
-    trouble: str
 
     @property
     def finished(self) -> int:
@@ -136,5 +135,4 @@ class Gauge:
             eta_s=left / pace if pace > 0 else None,
             held_s=self._throttle.held_s,
             stopping=ending.reason if ending else None,
-            trouble=self._engine.last_trouble,
         )

@@ -1,0 +1,66 @@
+"""Show a plan, have it confirmed, send it, print how it ended."""
+
+import sys
+from pathlib import Path
+
+from bulk_delete import report
+from bulk_delete.cli.printing import emit, tell
+from bulk_delete.config import ApiKey
+from bulk_delete.errors import InvalidInput, Refused
+from bulk_delete.folder import write_whole
+from bulk_delete.runner.intake import Order
+from bulk_delete.runner.job import Job, preview
+from bulk_delete.sources import STDIN
+
+
+def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) -> None:
+    """Print the plan; write it to `save`. Raises what planning raises."""
+    intake, view = preview(order, state)
+    if save:
+        if not save.parent.is_dir():
+            raise InvalidInput(f"--save {save}: there is no folder {save.parent}")
+        write_whole(save, report.plan_rows(intake.plan))
+    if as_json:
+        emit(report.as_json(view.as_dict()))
+        return
+    emit(report.plan_text(view))
+    if intake.rejected:
+        tell(f"Left out:\n{report.rejects_text(intake.first_rejects, intake.bad_rows)}\n")
+    emit(f"To send this and nothing else:\n  {view.command}\n")
+
+
+def send(job: Job, key: ApiKey, approved_by: str, *, quiet: bool, as_json: bool) -> int:
+    """Send what is left to do and print how it ended; return the exit code."""
+    from bulk_delete.cli.screen import watcher_for  # noqa: PLC0415 - plan needs no screen
+    from bulk_delete.runner.execution import execute  # noqa: PLC0415 - loads aiohttp
+
+    summary = execute(job, key, approved_by, watcher_for(job.order.settings.log, quiet=quiet))
+    if as_json:
+        emit(report.as_json(summary.as_dict()))
+    elif summary.exit_code or not quiet:
+        emit(report.summary_text(summary))
+    return summary.exit_code
+
+
+def approved(job: Job, *, yes: bool, quiet: bool) -> str:
+    """Show the plan and have it confirmed; return by whom. Raises Refused."""
+    if not quiet or not yes:
+        tell(report.plan_text(job.view))
+    runs = job.todo.plan.runs
+    if runs == 0:
+        return "nothing to approve"
+    if yes:
+        return "--yes"
+    if STDIN in job.order.inputs or not (sys.stdin and sys.stdin.isatty()):
+        raise Refused("there is no terminal to ask on; look at the plan, then add --yes")
+    tell(f"These runs will be deleted for good. Type their number ({runs}) to go on: ")
+    typed = sys.stdin.readline().strip().replace(",", "")
+    if typed != str(runs):
+        raise Refused("not confirmed; nothing was sent")
+    return "typed on the terminal"
+
+
+def show_rest(job: Job, *, quiet: bool) -> None:
+    """Show what is left to do of a job that was approved before."""
+    if not quiet:
+        tell(report.plan_text(job.view))

@@ -17,15 +17,15 @@ from bulk_delete.report import duration
 from bulk_delete.runner.watching import Progress, Watcher
 
 _TERMINAL_INTERVAL_S = 0.2
+_SHOWN_TROUBLE = 50
 
 
 def watcher_for(log: Log, *, quiet: bool) -> Watcher:
-    """Choose by what stderr is; `quiet` lets errors through alone."""
+    """Choose by what stderr is; `quiet` lets errors through alone, a terminal counts retries."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    level = "error" if quiet else "info"
-    logger = make_logger(log, level, colors=terminal)
     if terminal and not quiet and log.format == "text":
-        return TerminalScreen(logger)
+        return TerminalScreen(make_logger(log, "warning", colors=True))
+    logger = make_logger(log, "error" if quiet else "info", colors=False)
     return PlainScreen(logger, log.interval)
 
 
@@ -162,4 +162,6 @@ def progress_words(progress: Progress) -> str:
         words.append(f"held for {duration(progress.held_s)}")
     elif progress.eta_s is not None:
         words.append(f"{duration(progress.eta_s)} left")
+    if progress.trouble:
+        words.append(f"last: {progress.trouble[:_SHOWN_TROUBLE]}")
     return " · ".join(words)

@@ -87,6 +87,11 @@ class Engine:
         self._health = Health(self.limits)
 
     @property
+    def trouble(self) -> str:
+        """Return the last refusal or failure, in the API's words."""
+        return self._outcomes.trouble
+
+    @property
     def stopping(self) -> bool:
         return bool(self.endings)
 

@@ -23,7 +23,7 @@ class Progress:
     """A moment of a running job.
 
     `runs` counts the planned ones by state; `eta_s` is None when nothing moves; `held_s` is how
-    much longer every call is held.
+    much longer every call is held; `trouble` is the last refusal or failure.
     """
 
     planned: int
@@ -35,6 +35,7 @@ class Progress:
     eta_s: float | None
     held_s: float
     stopping: str | None
+    trouble: str
 
     @property
     def finished(self) -> int:
@@ -54,7 +55,7 @@ class Watcher(Protocol):
 
 
 _LEVELS: dict[type[events.Event], str] = {
-    events.BatchRetry: "warning",
+    events.BatchRetry: "info",
     events.BatchSplit: "info",
     events.BatchFailed: "warning",
     events.BatchGone: "info",
@@ -135,4 +136,5 @@ class Gauge:
             eta_s=left / pace if pace > 0 else None,
             held_s=self._throttle.held_s,
             stopping=ending.reason if ending else None,
+            trouble=self._engine.trouble,
         )

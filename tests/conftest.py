@@ -71,20 +71,28 @@ class Sandbox:
 
 
 class _Calls(CallLog):
-    def __init__(self) -> None:
+    def __init__(self, on_call: Callable[[Call], None]) -> None:
         super().__init__()
         self.list: list[Call] = []
+        self._on_call = on_call
 
     def add(self, call: Call) -> None:
         super().add(call)
+        self._on_call(call)
         self.list.append(call)
 
 
 @contextlib.contextmanager
 def running_sandbox(
-    world: World, faults: Faults | None = None, *, seed: int = 1, key: str | None = None
+    world: World,
+    faults: Faults | None = None,
+    *,
+    seed: int = 1,
+    key: str | None = None,
+    on_call: Callable[[Call], None] = lambda _: None,
 ) -> Iterator[Sandbox]:
-    log = _Calls()
+    """Serve a world; `on_call` is called in the server, for each delete call before its reply."""
+    log = _Calls(on_call)
     server = Server(world, faults or Faults(), seed=seed, key=key, log=log)
     with in_background(server) as url:
         yield Sandbox(url, world, server, log.list)

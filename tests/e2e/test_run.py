@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from bulk_delete.model import Pair
-from bulk_delete.sandbox import Faults, World
+from bulk_delete.sandbox import Call, Faults, World
 from tests.conftest import KEY, Command, Sandbox, write_csv, write_jsonl
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
@@ -56,6 +56,22 @@ def test_every_run_is_deleted_with_the_fewest_calls(command: Command, sandbox: R
         "unknown": 0,
         "withheld": 0,
     }
+
+
+def test_the_intent_is_in_the_file_before_the_call(command: Command, sandbox: Running) -> None:
+    """When the server sees a call, the journal file has its intent, splits and retries too."""
+    path = write_csv(command.home / "runs.csv", [*PAIRS, Pair(PAIRS[0].result_id, 1)])
+    journal = command.folder() / "journal.jsonl"
+    unannounced: list[Call] = []
+
+    def look(call: Call) -> None:
+        if call.request_id not in journal.read_text():
+            unannounced.append(call)
+
+    with sandbox(world(), Faults(error_before=0.1), on_call=look) as api:
+        command.run("run", path, "--yes", "--base-url", api.url)
+    assert len(api.calls) > CALLS
+    assert unannounced == []
 
 
 def test_the_ends_agree(command: Command, sandbox: Running) -> None:

@@ -9,6 +9,9 @@ from bulk_delete.config import Limits
 FIRST_BATCHES = 10
 """When this many batches have got a 400 and nothing else was ever heard, it is not the runs."""
 
+FIRST_REPLIES = 200
+"""The same for the parts of fewer batches: one batch of bad runs alone takes 199 calls."""
+
 
 class Health:
     def __init__(self, limits: Limits) -> None:
@@ -16,7 +19,9 @@ class Health:
         self._batches = 0
         self._runs = 0
         self._failed = 0
+        self._failed_unsent = 0
         self._bad_requests = 0
+        self._bad_replies = 0
         self._proven = False
 
     @property
@@ -24,9 +29,10 @@ class Health:
         """Tell whether any batch came to something else than a 400."""
         return self._proven
 
-    def bad_request(self) -> None:
-        """Count a planned batch whose first reply is a 400."""
-        self._bad_requests += 1
+    def bad_request(self, *, planned: bool) -> None:
+        """Count a 400, to a planned batch or to a part of one."""
+        self._bad_replies += 1
+        self._bad_requests += planned
 
     def prove(self) -> None:
         """Note a reply that shows that the API and this client understand each other."""
@@ -38,16 +44,24 @@ class Health:
         self._runs += runs
         self._failed += failed
 
+    def ended(self, runs: int) -> None:
+        """Count runs that failed unsent, with their result: against a number, not in the share.
+
+        They tell of one result, and the biggest ones come first.
+        """
+        self._failed_unsent += runs
+
     def complaint(self) -> str | None:
         """Return why the job must stop, or None."""
-        if not self._proven and self._bad_requests >= FIRST_BATCHES:
+        enough = self._bad_requests >= FIRST_BATCHES or self._bad_replies >= FIRST_REPLIES
+        if not self._proven and enough:
             return (
-                f"the first {self._bad_requests} batches were all answered with 400: "
+                f"the first {self._bad_replies} calls were all answered with 400: "
                 "this is not about single runs; look at the API's message"
             )
         limit = self._limits.max_failures
         if limit.count is not None:
-            over = self._failed > limit.count
+            over = self._failed + self._failed_unsent > limit.count
         else:
             enough = self._batches >= self._limits.max_failures_after
             allowed = round((limit.share or 0.0) * self._runs, 6)  # 0.29 * 100 is 28.99…
@@ -55,6 +69,7 @@ class Health:
         if not over:
             return None
         return (
-            f"{self._failed:,} of {self._runs:,} finished runs failed or are unknown, "
+            f"{self._failed + self._failed_unsent:,} of {self._runs + self._failed_unsent:,} "
+            "finished runs failed or are unknown, "
             f"over the limit of {limit}"
         )

@@ -22,6 +22,7 @@ against the number of attempts but has a bound of its own; and a batch that cann
 harms nobody, goes on trying while the API answers nobody. All are bounded by the total time.
 """
 
+import enum
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -47,13 +48,26 @@ UNTOLD_THROTTLE_S = 1.0
 """Least pause after a 429 that does not say how long to wait."""
 
 
+class Connection(enum.Enum):
+    """How it stands with the API as a whole, for a call that could not connect."""
+
+    NORMAL = enum.auto()
+    """Others are answered, or nobody ever was."""
+
+    OUTAGE = enum.auto()
+    """It was there, answers nobody now, and may come back."""
+
+    GONE = enum.auto()
+    """It stayed away for as long as the job waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What is known of a batch when a reply comes.
 
-    `attempt` counts from 1, `throttled` those answered with 429, both with this one; `elapsed_s`
-    runs from when the first left. `accepted`: its result has seen a 204. `outage`: the API has
-    stopped to answer anybody, and not yet for so long that the job gives up.
+    `attempt` counts from 1, `throttled` those answered with 429, `outages` those that could not
+    connect in an outage, all with this one; `elapsed_s` runs from when the first left.
+    `accepted`: its result has seen a 204.
     """
 
     attempt: int
@@ -62,7 +76,8 @@ class Standing:
     runs: int
     doubted: bool
     accepted: bool
-    outage: bool = False
+    outages: int = 0
+    connection: Connection = Connection.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +154,7 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - one branch per row of the table
             return _again(wait, standing, policy, "server error", in_doubt=True)
         case NotSent():
             wait = _pause(standing, policy, dice)
-            if standing.outage and standing.elapsed_s + wait <= policy.max_time:
-                return Again(wait, in_doubt=False)
-            return _again(wait, standing, policy, "could not connect", in_doubt=False)
+            return _not_sent(wait, standing, policy)
         case InDoubt():
             wait = _pause(standing, policy, dice)
             return _again(wait, standing, policy, "reply lost", in_doubt=True)
@@ -149,6 +162,15 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - one branch per row of the table
             return Refuse("refused")
         case _:
             assert_never(fact)
+
+
+def _not_sent(wait: float, standing: Standing, policy: Retry) -> Decision:
+    reason = "could not connect"
+    if standing.connection is Connection.GONE:
+        return Refuse(reason, worn_out=True)
+    if standing.connection is Connection.OUTAGE and standing.elapsed_s + wait <= policy.max_time:
+        return Again(wait, in_doubt=False)
+    return _again(wait, standing, policy, reason, in_doubt=False)
 
 
 def _throttled(fact: Throttled, standing: Standing, policy: Retry, dice: float) -> Decision:
@@ -167,7 +189,7 @@ def _again(
     in_doubt: bool,
     all_wait: bool = False,
 ) -> Decision:
-    used = standing.attempt - standing.throttled
+    used = standing.attempt - standing.throttled - standing.outages
     if used >= policy.attempts or standing.elapsed_s + wait_s > policy.max_time:
         return Refuse(reason, in_doubt=in_doubt, worn_out=True)
     return Again(wait_s, in_doubt=in_doubt, all_wait=all_wait)

@@ -276,6 +276,51 @@ async def test_few_results_that_all_get_400_are_split_in_the_end() -> None:
     assert await rig.run() == {State.DELETED: 6 * 39, State.FAILED: 6}
 
 
+async def test_a_big_result_that_gets_only_400_is_left_alone() -> None:
+    """One result whose batches all get a 400 ends the job after ten calls, not after thousands."""
+    rig = Rig(runs_of({1: 2000}), FakeApi(lambda *_: BadRequest(400, "wrong form")))
+    assert await rig.run() == {State.UNSENT: 2000}
+    assert len(rig.api.calls) == 10
+
+
+async def test_a_result_that_ends_in_mid_split_is_not_called_again() -> None:
+    """When a half of a split batch gets a 404, the other half and the rest fail without a call."""
+    facts: Iterator[Fact] = iter([BadRequest(400, "x"), ResultNotFound(404, "?")])
+    other = Deleted(204, 1)
+
+    def script(_api: FakeApi, result: int, _runs: tuple[int, ...]) -> Fact:
+        return next(facts, other) if result == 1 else other
+
+    rig = Rig(runs_of({1: 150, 2: 1}), FakeApi(script), Limits(Rate(1000), 1))
+    assert await rig.run() == {State.FAILED: 150, State.DELETED: 1}
+    assert rig.api.seen(1) <= 3
+
+
+async def test_an_outage_after_a_long_hold_is_waited_out() -> None:
+    """A Retry-After longer than the patience does not use the patience up."""
+    facts: Iterator[Fact] = iter([Deleted(204, 1), Throttled(429, 120.0, "")])
+
+    def script(_api: FakeApi, _result: int, _runs: tuple[int, ...]) -> Fact:
+        down = 1120 < anyio.current_time() < 1150
+        return NotSent("refused") if down else next(facts, Deleted(204, 1))
+
+    rig = Rig(runs_of(dict.fromkeys(range(1, 50), 1)), FakeApi(script), Limits(Rate(10), 2))
+    assert await rig.run() == {State.DELETED: 49}
+
+
+async def test_errors_after_an_outage_have_all_their_attempts() -> None:
+    """An API that comes back with a few 502s after half a minute costs no run."""
+
+    def script(_api: FakeApi, _result: int, _runs: tuple[int, ...]) -> Fact:
+        now = anyio.current_time()
+        if 1002 < now < 1033:
+            return NotSent("refused")
+        return ServerError(502, None, "bad") if 1033 <= now < 1037 else Deleted(204, 1)
+
+    rig = Rig(runs_of(dict.fromkeys(range(1, 99), 1)), FakeApi(script), Limits(Rate(10)))
+    assert await rig.run() == {State.DELETED: 98}
+
+
 async def test_404_ends_a_result_that_never_accepted_anything() -> None:
     """A 404 to the first call of a result settles all its runs, with one call."""
     rig = Rig(

@@ -114,13 +114,13 @@ def test_an_api_that_takes_nothing_stops_the_job() -> None:
     """When the first ten batches are all answered with 400, it is not about the runs."""
     health = Health(Limits())
     for _ in range(FIRST_BATCHES - 1):
-        health.bad_request()
+        health.bad_request(planned=True)
         assert health.complaint() is None
-    health.bad_request()
+    health.bad_request(planned=True)
     complaint = health.complaint()
     assert FIRST_BATCHES == 10
     assert complaint is not None
-    assert "the first 10 batches were all answered with 400" in complaint
+    assert "the first 10 calls were all answered with 400" in complaint
 
 
 @pytest.mark.parametrize("before", [0, 5, 9])
@@ -128,9 +128,31 @@ def test_one_other_reply_clears_the_api(before: int) -> None:
     """After any other reply, a 400 speaks of its batch alone, however many there are."""
     health = Health(Limits())
     for _ in range(before):
-        health.bad_request()
+        health.bad_request(planned=True)
     health.prove()
     assert health.proven
     for _ in range(100):
-        health.bad_request()
+        health.bad_request(planned=True)
     assert health.complaint() is None
+
+
+def test_parts_of_few_batches_count_as_well() -> None:
+    """Two hundred 400s to parts of batches, and nothing else ever, stop the job, too."""
+    health = Health(Limits())
+    for _ in range(199):
+        health.bad_request(planned=False)
+    assert health.complaint() is None
+    health.bad_request(planned=False)
+    assert health.complaint() is not None
+
+
+def test_runs_of_an_ended_result_count_against_a_number_alone() -> None:
+    """Runs that failed unsent with their result pass a limit of runs, but not a share."""
+    by_share = Health(Limits(max_failures=MaxFailures(share=0.2)))
+    by_count = Health(Limits(max_failures=MaxFailures(count=500)))
+    for health in (by_share, by_count):
+        for _ in range(30):
+            health.finished(100, 0)
+        health.ended(501)
+    assert by_share.complaint() is None
+    assert by_count.complaint() is not None

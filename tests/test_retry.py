@@ -26,6 +26,7 @@ from bulk_delete.retry import (
     MOST_THROTTLED,
     UNTOLD_THROTTLE_S,
     Again,
+    Connection,
     Decision,
     Done,
     EndResult,
@@ -161,7 +162,7 @@ def test_the_total_time_is_bounded(fact: Fact, reason: str, *, in_doubt: bool) -
 @retried
 def test_an_outage_uses_up_no_attempts(fact: Fact, reason: str, *, in_doubt: bool) -> None:
     """In an outage, a batch that cannot connect goes on to the total time, and no other does."""
-    many = replace(FIRST, attempt=99, outage=True)
+    many = replace(FIRST, attempt=99, connection=Connection.OUTAGE)
     worn_out = Refuse(reason, in_doubt=in_doubt, worn_out=True)
     decision = decide(fact, many, POLICY, HALF)
     if isinstance(fact, NotSent):
@@ -170,6 +171,19 @@ def test_an_outage_uses_up_no_attempts(fact: Fact, reason: str, *, in_doubt: boo
         assert decision == worn_out
     late = replace(many, elapsed_s=float(POLICY.max_time))
     assert decide(fact, late, POLICY, HALF) == worn_out
+
+
+def test_attempts_of_an_outage_are_not_counted_after_it() -> None:
+    """A batch that could not connect for a while has all its attempts left when it can."""
+    after = replace(FIRST, attempt=30, outages=28)
+    assert isinstance(decide(ServerError(502, None, ""), after, POLICY, HALF), Again)
+
+
+def test_an_api_that_is_gone_is_not_tried_further() -> None:
+    """Once an outage has lasted longer than the job waits, the next failure to connect ends it."""
+    gone = replace(FIRST, attempt=3, outages=2, connection=Connection.GONE)
+    refused = Refuse("could not connect", worn_out=True)
+    assert decide(NotSent("refused"), gone, POLICY, HALF) == refused
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 7.0, None])

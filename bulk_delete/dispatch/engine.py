@@ -13,6 +13,7 @@ from typing import assert_never
 import anyio
 
 from bulk_delete.config import Limits, Retry
+from bulk_delete.dispatch.contact import MOST_WORN_OUT, Contact
 from bulk_delete.dispatch.ends import Ends
 from bulk_delete.dispatch.lanes import Lane, Lanes, Work
 from bulk_delete.dispatch.outcomes import Outcomes
@@ -23,15 +24,13 @@ from bulk_delete.model import (
     Batch,
     Deleted,
     Fact,
-    Forbidden,
     NotSent,
-    Rejected,
-    ResultNotFound,
     Throttled,
 )
 from bulk_delete.plan import Group
 from bulk_delete.retry import (
     Again,
+    Connection,
     Done,
     EndResult,
     Refuse,
@@ -41,14 +40,8 @@ from bulk_delete.retry import (
     decide,
 )
 
-MOST_WORN_OUT = 3
-"""Batches in a row that use up their attempts, with no good answer between, before giving up."""
-
 _UNSENT_AT_ONCE = 64
 """Records of batches that need no call which may wait for the disk together."""
-
-_ANSWERS = Deleted | BadRequest | ResultNotFound | Forbidden | Rejected
-"""Facts that show that the API is there and speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +69,15 @@ class Engine:
 
     _outcomes: Outcomes = field(init=False)
     _health: Health = field(init=False)
+    _contact: Contact = field(init=False)
     _lanes: Lanes = field(init=False)
     _waits: set[anyio.CancelScope] = field(default_factory=set)
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    _answered_at: float | None = None
-    _worn_out: int = 0
 
     def __post_init__(self) -> None:
         self._outcomes = Outcomes(self.ends.recorder)
         self._health = Health(self.limits)
+        self._contact = Contact(self.limits.give_up_after)
 
     @property
     def trouble(self) -> str:
@@ -126,14 +119,17 @@ class Engine:
             self.cut()
 
     async def _drive(self, lane: Lane) -> None:
-        if parked := lane.parked:
-            lane.parked = None
-            work = Work(lane, len(parked.run_ids))
-            self._split(work, parked)
-            await self._finish(work)
         for run_ids in lane.batches:
             batch = self._batch(lane.result_id, run_ids)
             await self._finish(Work(lane, len(run_ids), [batch]))
+        if lane.put_aside and not lane.waited and not self._health.proven:
+            self._lanes.park(lane)
+            return
+        while lane.put_aside:
+            batch = lane.put_aside.popleft()
+            work = Work(lane, len(batch.run_ids))
+            self._split(work, batch)
+            await self._finish(work)
 
     def _batch(self, result_id: int, run_ids: tuple[int, ...]) -> Batch:
         doubted = frozenset(run for run in run_ids if self.ends.past.is_doubted(result_id, run))
@@ -147,38 +143,42 @@ class Engine:
         """Bring a planned batch to its end. Raises _LeaveOffError when the worker must let go."""
         while work.todo:
             await self._act(work, await self._send(work.todo.pop(), work.lane))
-        self._health.finished(work.runs, work.failed)
+        if not work.put_aside:
+            self._health.finished(work.runs, work.failed)
         self._look_after_health()
 
     async def _act(self, work: Work, answer: _Answer) -> None:
         batch, fact = answer.batch, answer.fact
-        if not isinstance(fact, BadRequest):
+        if isinstance(fact, BadRequest):
+            self._health.bad_request(planned=batch.parent is None)
+        else:
             self._health.prove()
-        elif batch.parent is None:
-            self._health.bad_request()
         match answer.decision:
             case Done():
                 work.lane.accepted = True
             case Split():
                 if batch.parent is None and not self._health.proven:
-                    self._park(work.lane, answer)
+                    # While all get a 400, splitting would only make calls.
+                    self._outcomes.open_still(batch, answer.attempt, fact)
+                    work.lane.put_aside.append(batch)
+                    work.put_aside = True
                 else:
                     self._split(work, batch)
             case Refuse():
                 self._outcomes.refused(batch, fact, answer.decision.reason)
                 work.failed += len(batch.run_ids)
-                self._worn_out += answer.decision.worn_out
-                self._look_after_silence()
+                if answer.decision.worn_out:
+                    self._look_after_contact()
             case EndResult():
                 self._outcomes.refused(batch, fact, answer.decision.reason)
-                await self._refuse_rest(work.lane, fact, answer.decision.reason)
-                work.failed = work.runs
+                work.failed += len(batch.run_ids)
+                await self._refuse_rest(work, fact, answer.decision.reason)
             case _:
                 assert_never(answer.decision)
 
     async def _send(self, batch: Batch, lane: Lane) -> _Answer:
         """Send a batch until something is decided. Raises _LeaveOffError when the job stops."""
-        attempt, throttled = 0, 0
+        attempt, throttled, outages = 0, 0, 0
         first: float | None = None
         last = 0.0
         while True:
@@ -188,15 +188,19 @@ class Engine:
                 first = before = last
             attempt += 1
             fact = await self._attempt(batch, attempt)
+            now = self.ends.clock()
             throttled += isinstance(fact, Throttled)
+            connection = self._contact.connection(before, now)
+            outages += isinstance(fact, NotSent) and connection is Connection.OUTAGE
             standing = Standing(
                 attempt=attempt,
                 throttled=throttled,
-                elapsed_s=self.ends.clock() - first,
+                outages=outages,
+                elapsed_s=now - first,
                 runs=len(batch.run_ids),
                 doubted=bool(batch.doubted),
                 accepted=lane.accepted,
-                outage=self._answers_nobody(since=before) and self._is_patient(),
+                connection=connection,
             )
             decision = decide(fact, standing, self.retry, self.ends.dice())
             if isinstance(decision, Again | Refuse) and decision.in_doubt:
@@ -208,6 +212,7 @@ class Engine:
                     )
                     if decision.all_wait:
                         self.ends.pace.pause(decision.wait_s)
+                        self._contact.pause_until(now + decision.wait_s)
                     else:
                         await self._rest(decision.wait_s)
                 case StopJob():
@@ -215,11 +220,11 @@ class Engine:
                     why = decision.detail or "no words"
                     self.stop(KeyRejected(f"the API does not accept the key (401: {why})"))
                     raise _LeaveOffError
-                case Refuse(worn_out=True) if isinstance(fact, NotSent) and self._answers_nobody(
+                case Refuse(worn_out=True) if isinstance(fact, NotSent) and self._contact.is_lost(
                     since=before
                 ):
                     self._outcomes.open_still(batch, attempt, fact)
-                    self._give_up(f"{attempt} attempts in a row could not connect")
+                    self._give_up("it could not be connected to")
                     raise _LeaveOffError
                 case _:
                     return _Answer(batch, attempt, fact, decision)
@@ -233,19 +238,10 @@ class Engine:
             fact = await self.ends.transport.delete_runs(batch.result_id, batch.run_ids, request_id)
         finally:
             self.in_flight -= 1
-        if isinstance(fact, _ANSWERS):
-            self._answered_at = self.ends.clock()
-            self._worn_out = 0
+        self._contact.note(fact, self.ends.clock())
         if isinstance(fact, Deleted):
             self._outcomes.deleted(batch, attempt, fact)
         return fact
-
-    def _park(self, lane: Lane, answer: _Answer) -> None:
-        """Put a result aside: while all get a 400, splitting would only make calls."""
-        self._outcomes.open_still(answer.batch, answer.attempt, answer.fact)
-        self._lanes.park(lane, answer.batch)
-        self._look_after_health()
-        raise _LeaveOffError
 
     def _split(self, work: Work, batch: Batch) -> None:
         """Close a batch and put its halves in its place, the first half on top."""
@@ -263,26 +259,28 @@ class Engine:
         self._outcomes.split(batch, tuple(half.number for half in halves))
         work.todo.extend(reversed(halves))
 
-    async def _refuse_rest(self, lane: Lane, fact: Fact, reason: str) -> None:
+    async def _refuse_rest(self, work: Work, fact: Fact, reason: str) -> None:
         """Settle what is left of a result that has ended, without a call."""
+        lane = work.lane
+        while work.todo:
+            batch = work.todo.pop()
+            self._outcomes.refused(batch, fact, reason, unsent=True)
+            work.failed += len(batch.run_ids)
+        while lane.put_aside:
+            batch = lane.put_aside.popleft()
+            self._outcomes.refused(batch, fact, reason)
+            self._health.ended(len(batch.run_ids))
         for count, run_ids in enumerate(lane.batches, start=1):
             batch = self._batch(lane.result_id, run_ids)
             self._outcomes.refused(batch, fact, reason, unsent=True)
+            self._health.ended(len(run_ids))
             if count % _UNSENT_AT_ONCE == 0:
                 await self._outcomes.durable()
 
-    def _answers_nobody(self, since: float) -> bool:
-        return self._answered_at is None or self._answered_at < since
-
-    def _is_patient(self) -> bool:
-        """Tell whether an outage may still pass; one that was there from the start may not."""
-        if self._answered_at is None:
-            return False
-        return self.ends.clock() - self._answered_at < self.limits.give_up_after
-
-    def _look_after_silence(self) -> None:
-        if self._worn_out >= MOST_WORN_OUT and not self.stopping:
-            self._give_up(f"{self._worn_out} batches in a row used up their attempts")
+    def _look_after_contact(self) -> None:
+        in_a_row = self._contact.wear_out()
+        if in_a_row >= MOST_WORN_OUT and not self.stopping:
+            self._give_up(f"{in_a_row} batches in a row used up their attempts")
 
     def _give_up(self, what: str) -> None:
         self.stop(GaveUp(f"the API stayed away: {what} (last: {self._outcomes.trouble})"))

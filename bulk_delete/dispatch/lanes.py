@@ -13,8 +13,11 @@ class Lane:
     result_id: int
     batches: Iterator[tuple[int, ...]]
     accepted: bool
-    parked: Batch | None = None
+    put_aside: deque[Batch] = field(default_factory=deque)
     """Answered with 400; to be split once it is clear that not everything gets a 400."""
+
+    waited: bool = False
+    """It has let the other results go first with that."""
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class Work:
     runs: int
     todo: list[Batch] = field(default_factory=list)
     failed: int = 0
+    put_aside: bool = False
 
 
 class Lanes:
@@ -37,8 +41,9 @@ class Lanes:
         )
         self._parked: deque[Lane] = deque()
 
-    def park(self, lane: Lane, batch: Batch) -> None:
-        lane.parked = batch
+    def park(self, lane: Lane) -> None:
+        """Let the others go first."""
+        lane.waited = True
         self._parked.append(lane)
 
     def next(self, *, parked_first: bool) -> Lane | None:

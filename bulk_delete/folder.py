@@ -114,7 +114,10 @@ def _holder(handle: int) -> str:
 
 
 class WholeFile:
-    """A text file that appears in one step: the old one stays until the new one is on the disk."""
+    """A text file that appears in one step: the old one stays until the new one is on the disk.
+
+    Where nothing was written, `commit` removes the old one: no rows, no file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -145,9 +148,9 @@ class WholeFile:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[WholeFile]:
-    """Write a file in one step when the block ends well, or leave the old one as it is.
+    """Write a file in one step when the block ends well, else leave the old one as it is.
 
-    Where nothing was written, an old file is removed: no rows, no file. Raises JournalFailed.
+    Raises JournalFailed.
     """
     file = WholeFile(path)
     try:
@@ -159,8 +162,10 @@ def whole_file(path: Path) -> Iterator[WholeFile]:
         file.drop()
 
 
-def write_whole(path: Path, lines: Iterable[str]) -> None:
+def write_whole(path: Path, lines: Iterable[str], *, even_empty: bool = False) -> None:
     """Write the lines as a file, in one step. Raises JournalFailed."""
     with whole_file(path) as file:
+        if even_empty:
+            file.write("")
         for line in lines:
             file.write(line)

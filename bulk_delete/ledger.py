@@ -59,6 +59,13 @@ class Ledger:
     def count(self, pairs: Iterable[Pair]) -> Mapping[State, int]:
         return Counter(self.state(*pair) for pair in pairs)
 
+    def pairs_in(self, states: frozenset[State]) -> Iterator[Pair]:
+        """Yield every pair in one of the states, whatever plan it came from."""
+        for result_id, runs in self._states.items():
+            for run_id, state in runs.items():
+                if state in states:
+                    yield Pair(result_id, run_id)
+
     def in_state(self, pairs: Iterable[Pair], state: State) -> Iterator[Pair]:
         return (pair for pair in pairs if self.state(*pair) is state)
 

@@ -151,24 +151,31 @@ def command(
     *,
     name: str | None = None,
     expect: str | None = None,
+    skip_failed: bool = False,
 ) -> str:
     """Write a command to type, with the settings that must be the same again."""
-    flags = {
+    default_settings = Settings()
+    flags: dict[str, object] = {
         "--name": name,
         "--state-dir": settings.state.dir,
-        "--base-url": _if_other(settings.api.base_url, Settings().api.base_url),
+        "--base-url": _if_other(settings.api.base_url, default_settings.api.base_url),
+        "--rate": _if_other(settings.limits.rate, default_settings.limits.rate),
         "--expect": expect,
     }
     if verb == "run":
+        flags["--max-runs"] = settings.guards.max_runs
+        flags["--max-results"] = settings.guards.max_results
         for field in fields(Input):
             chosen, default = getattr(settings.input, field.name), field.default
             flags[f"--{field.name.replace('_', '-')}"] = _if_other(chosen, default)
     given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    if skip_failed:
+        given.append("--skip-failed")
     plain = [f"./{word}" if word.startswith("-") and word != "-" else word for word in words]
     return shlex.join(["bulk-delete", verb, *plain, *given])
 
 
-def _if_other(chosen: str, default: object) -> str | None:
+def _if_other(chosen: object, default: object) -> object:
     return None if chosen == default else chosen
 
 

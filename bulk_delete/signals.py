@@ -7,6 +7,12 @@ import anyio
 import anyio.abc
 
 
+def ignore_signals() -> None:
+    """Let no signal contradict the end that is already on the record."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+
+
 async def watch(
     asked: Callable[[signal.Signals, int], None],
     *,

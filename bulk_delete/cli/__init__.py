@@ -4,14 +4,12 @@ import sys
 import traceback
 from typing import NoReturn
 
-from bulk_delete.cli.printing import complain
+from bulk_delete.cli.printing import complain, prepare_streams
 
 
 def main() -> NoReturn:
     """Run the command line and end with the exit code of the contract."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # an ASCII terminal must not end a job
+    prepare_streams()
     sys.exit(main_inner(sys.argv[1:]))
 
 
@@ -31,7 +29,7 @@ def main_inner(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        complain("interrupted before anything was sent")
+        complain("interrupted; what was sent, if anything, is in the job's journal")
         return 130
     except Exception:  # noqa: BLE001 - the contract has a code for what should not be
         traceback.print_exc()

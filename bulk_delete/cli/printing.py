@@ -1,16 +1,37 @@
 """Output that survives what it is piped into."""
 
+import contextlib
+import errno
 import os
 import sys
 
 
-def emit(text: str) -> None:
-    """Write data to stdout. A reader that has gone away changes nothing."""
+def prepare_streams() -> None:
+    """Make the three streams usable, whatever the caller left of them."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # Closed by the caller: else the journal might get its number, and the words with it.
+            with contextlib.suppress(OSError):
+                os.fstat(descriptor)
+                continue
+            os.open(os.devnull, os.O_RDWR)
+            mode = "r" if descriptor == 0 else "w"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - lives on
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="replace")  # an ASCII terminal must not end a job
+
+
+def emit(text: str) -> bool:
+    """Write data to stdout; return whether it could be. A reader that has gone away is fine."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         _silence(1)
+        if error.errno != errno.EPIPE:
+            complain(f"standard output cannot be written: {error.strerror}")
+            return False
+    return True
 
 
 def tell(text: str) -> None:

@@ -6,7 +6,7 @@ import random
 import signal
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bulk_delete.cli.printing import tell
 from bulk_delete.cli.sending import send, show_plan
@@ -49,7 +49,7 @@ def serve_sandbox(
     if write_input:
         write_whole(write_input, pair_rows(pairs))
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(ledger.open("w", encoding="utf-8")) if ledger else None
+        file = stack.enter_context(_opened(ledger)) if ledger else None
         log = CallLog(file)
         server = Server(world, faults_of(switches), seed=seed, key=key, log=log)
 
@@ -65,6 +65,13 @@ def serve_sandbox(
         f"{count:,} with {status}" for status, count in sorted(log.statuses.items())
     )
     tell(f"{log.calls:,} delete calls ({statuses or 'none'}); {left:,} runs left.\n")
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"--ledger {path}: cannot be written: {error.strerror}") from None
 
 
 async def _until_signal(server: Server, port: int, ready: Any) -> None:  # noqa: ANN401 - a callback

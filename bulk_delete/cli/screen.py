@@ -1,16 +1,20 @@
 """What a running job shows on stderr: a Rich progress line on a terminal, else log lines."""
 
 import contextlib
+import io
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import IO, Any, cast
 
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
+from bulk_delete.cli.courier import Courier
 from bulk_delete.config import Log
 from bulk_delete.model import State
 from bulk_delete.report import duration
@@ -22,15 +26,14 @@ _SHOWN_TROUBLE = 50
 
 def watcher_for(log: Log, *, quiet: bool) -> Watcher:
     """Choose by what stderr is; `quiet` lets errors through alone, a terminal counts retries."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    if terminal and not quiet and log.format == "text":
-        return TerminalScreen(make_logger(log, "warning", colors=True))
-    logger = make_logger(log, "error" if quiet else "info", colors=False)
-    return PlainScreen(logger, log.interval)
+    if sys.stderr.isatty() and not quiet and log.format == "text":
+        return Courier(TerminalScreen(log))
+    logger = make_logger(log, "error" if quiet else "info", write_line, colors=False)
+    return Courier(PlainScreen(logger, log.interval))
 
 
-def make_logger(log: Log, level: str, *, colors: bool) -> Any:  # noqa: ANN401 - structlog's loggers are untyped
-    """Set up the operator's log: one line an event, on stderr; nothing global is touched."""
+def make_logger(log: Log, level: str, sink: Callable[[str], None], *, colors: bool) -> Any:  # noqa: ANN401 - structlog's loggers are untyped
+    """Set up the operator's log: one line an event; nothing global is touched."""
     stamp, renderer = (
         ("iso", structlog.processors.JSONRenderer())
         if log.format == "json"
@@ -40,7 +43,7 @@ def make_logger(log: Log, level: str, *, colors: bool) -> Any:  # noqa: ANN401 -
         )
     )
     return structlog.wrap_logger(
-        _Stderr(),
+        _Lines(sink),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt=stamp, utc=True),
@@ -51,15 +54,35 @@ def make_logger(log: Log, level: str, *, colors: bool) -> Any:  # noqa: ANN401 -
     )
 
 
-class _Stderr:
-    """The sink of the log. Looks stderr up anew each time: Rich takes it over while it draws."""
+def write_line(line: str) -> None:
+    """Write to stderr past Python's buffer, whose lock a stuck terminal would hold for ever."""
+    with contextlib.suppress(OSError):  # the terminal may have gone; the journal has it all
+        os.write(2, f"{line}\n".encode(errors="replace"))
 
-    def msg(self, message: str) -> None:
-        with contextlib.suppress(OSError):  # the terminal may have gone; the journal has it all
-            sys.stderr.write(f"{message}\n")
-            sys.stderr.flush()
 
-    info = warning = error = msg
+class _Lines:
+    """The log's sink, as structlog calls it."""
+
+    def __init__(self, sink: Callable[[str], None]) -> None:
+        self.info = self.warning = self.error = sink
+
+
+class _Stderr(io.TextIOBase):
+    """The terminal as Rich wants it, past Python's buffer as well."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        data = text.encode(errors="replace")
+        while data:
+            data = data[os.write(2, data) :]
+        return len(text)
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 2
 
 
 class PlainScreen:
@@ -94,14 +117,16 @@ class TerminalScreen:
 
     interval_s = _TERMINAL_INTERVAL_S
 
-    def __init__(self, logger: Any) -> None:  # noqa: ANN401 - structlog's
-        self._logger = logger
+    def __init__(self, log: Log) -> None:
+        self._logger = make_logger(log, "warning", self._print_above, colors=True)
         self._bar = RichProgress(
             TextColumn("{task.percentage:>3.0f}%"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[words]}", markup=False),
-            console=Console(stderr=True),
+            console=Console(file=cast("IO[str]", _Stderr())),
             auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._bar.add_task("", total=None, words="")
         self._dead = False
@@ -121,6 +146,9 @@ class TerminalScreen:
 
     def close(self) -> None:
         self._guard(self._bar.stop)
+
+    def _print_above(self, line: str) -> None:
+        self._guard(lambda: self._bar.console.print(Text.from_ansi(line), soft_wrap=True))
 
     def _guard(self, draw: Callable[[], None]) -> None:
         if self._dead:

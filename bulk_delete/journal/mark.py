@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 
 from bulk_delete.errors import InvalidInput
-from bulk_delete.journal.chain import START, Link
+from bulk_delete.journal.chain import Link
 
 
-def read_mark(path: Path) -> Link:
-    """Read the mark; the start where there is none. Raises InvalidInput."""
+def read_mark(path: Path) -> Link | None:
+    """Read the mark; None where there is none. Raises InvalidInput."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Link)
     except FileNotFoundError:
-        return START
+        return None
     except (OSError, msgspec.DecodeError) as error:
         raise InvalidInput(
             f"{path}: cannot be read ({error}); if the journal beside it is sound, remove the mark"

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulk_delete.errors import InvalidInput, JournalFailed
+from bulk_delete.journal.chain import START
 from bulk_delete.journal.mark import read_mark
 from bulk_delete.journal.reader import History, read
+
+_CURE = (
+    "Nothing was sent. Bring the journal back from a copy; or start over under another --name, "
+    "which forgets what is already done"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +25,36 @@ class Mended:
     reason: str
 
 
-def recover(path: Path, mark_path: Path, broken: Path) -> tuple[History, Mended | None]:
-    """Replay a journal and make its end sound.
+def inspect(path: Path, mark_path: Path) -> History:
+    """Replay a journal, touching nothing.
 
-    Damage after the mark: the valid lines before it stay, the rest is moved to `broken`. Damage
-    before the mark, or lines missing there, raise InvalidInput; a failing disk JournalFailed.
+    Damage before the mark, or lines missing there, raise InvalidInput. Without a mark, which is
+    made before the first line, only a torn last line is taken for what a crash leaves.
     """
-    mark = read_mark(mark_path)
+    found = read_mark(mark_path)
+    mark = found or START
     history = read(path, mark)
     if not history.mark_met or history.end.lines < mark.lines:
         line = history.damage.line if history.damage else history.end.lines + 1
         why = history.damage.reason if history.damage else "lines that were written are missing"
         raise InvalidInput(
             f"{path}, line {line}: {why}. The first {mark.lines:,} lines were known to be on the "
-            "disk, so this is no crash of ours. Nothing was sent. Bring the journal back from a "
-            "copy; or start over under another --name, which forgets what is already done"
+            f"disk, so this is no crash of ours. {_CURE}"
         )
+    if history.damage and found is None and not history.damage.torn:
+        raise InvalidInput(
+            f"{path}, line {history.damage.line}: {history.damage.reason}; and {mark_path} is "
+            f"gone, so nobody knows whether a crash did this. {_CURE}"
+        )
+    return history
+
+
+def recover(path: Path, mark_path: Path, broken: Path) -> tuple[History, Mended | None]:
+    """Replay a journal and make its end sound: what is damaged there is moved to `broken`.
+
+    Raises what `inspect` raises; for a failing disk JournalFailed.
+    """
+    history = inspect(path, mark_path)
     if history.damage is None:
         return history, None
     try:

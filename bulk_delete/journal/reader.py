@@ -15,10 +15,11 @@ from bulk_delete.model import Batch
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """The first line (from 1) that is not as written, and why."""
+    """The first line (from 1) that is not as written, and why; `torn`: it has no end."""
 
     line: int
     reason: str
+    torn: bool
 
 
 @dataclass(slots=True)
@@ -56,7 +57,8 @@ def read(path: Path, mark: Link = START) -> History:
                     raise DamagedError("it is torn")  # noqa: TRY301 - one handler notes the place
                 head, link = unseal(history.end, data)
             except DamagedError as error:
-                history.damage = Damage(history.end.lines + 1, str(error))
+                torn = not data.endswith(b"\n")
+                history.damage = Damage(history.end.lines + 1, str(error), torn)
                 return history
             replay.take(head, data)
             history.end = link
@@ -101,7 +103,8 @@ class _Replay:
         batch = self._batch(event)
         if batch is None:
             raise self._refuse(head, f"speaks of batch {event.batch}, which is not open")
-        self._history.last_batch = max(self._history.last_batch, event.batch)
+        into = event.into if isinstance(event, events.BatchSplit) else ()
+        self._history.last_batch = max(self._history.last_batch, event.batch, *into)
         self._history.ledger.apply(batch, event)
         self._close(batch, event)
 

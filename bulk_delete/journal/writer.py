@@ -53,13 +53,15 @@ class Journal:
         self._taken = end
         self._synced = end
         self._marked = end
-        self._marked_at = now()
+        self._marked_at = float("-inf")
         self._pending: list[bytes] = []
         self._wake = anyio.Event()
         self._on_disk = anyio.Event()
         self._failure: JournalFailed | None = None
         self._log = _Logger(self._pending, [self._number, self._seal], {})
         try:
+            if not mark.exists():
+                write_mark(mark, end)
             self._handle = _open(path)
         except OSError as error:
             raise _failed(path, error) from None
@@ -92,7 +94,8 @@ class Journal:
             data, upto = b"".join(self._pending), self._taken
             self._pending.clear()
             try:
-                await anyio.to_thread.run_sync(self._commit, data, upto)
+                with anyio.CancelScope(shield=True):  # what is taken must not be lost
+                    await anyio.to_thread.run_sync(self._commit, data, upto)
             except OSError as error:
                 self._failure = _failed(self._path, error)
             else:

@@ -1,10 +1,19 @@
 """The end of an execution: what ruled, the books as the disk tells them, the files, the summary."""
 
+import contextlib
 from collections.abc import Mapping
 
 from bulk_delete import events, report
 from bulk_delete.config import Settings
-from bulk_delete.errors import Bug, Ending, Incomplete, Interrupted, JournalFailed, gravest
+from bulk_delete.errors import (
+    Bug,
+    Ending,
+    Incomplete,
+    Interrupted,
+    InvalidInput,
+    JournalFailed,
+    gravest,
+)
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.reader import read
 from bulk_delete.journal.writer import Journal
@@ -22,8 +31,13 @@ async def close_books(
     job: Job, journal: Journal, execution: str, endings: list[Ending], seconds: float
 ) -> report.Summary:
     """Read the journal back, write the files and the last line; return what both say."""
-    live = job.history.ledger
-    on_disk = read(job.folder.journal).ledger
+    with contextlib.suppress(JournalFailed):
+        await journal.durable()
+    live = on_disk = job.history.ledger
+    try:
+        on_disk = read(job.folder.journal).ledger
+    except InvalidInput as error:
+        endings = [*endings, JournalFailed(error.reason)]
     planned = job.todo.plan
     states = on_disk.count(planned.pairs())
     if not any(isinstance(ending, JournalFailed) for ending in endings) and states != live.count(
@@ -31,9 +45,12 @@ async def close_books(
     ):
         endings = [*endings, Bug(f"{job.folder.journal} does not say what was done; keep it")]
     books = Books(job.todo.counts, states)
-    endings = _endings(job, books, endings)
+    endings = _endings(job, books, on_disk, endings)
     try:
         _write_lists(job, on_disk)
+    except JournalFailed as failure:
+        endings = [*endings, failure]
+    try:
         journal.write(_last_line(gravest(endings), books, seconds))
         await journal.durable()
     except JournalFailed as failure:
@@ -46,7 +63,7 @@ async def close_books(
     return summary
 
 
-def _endings(job: Job, books: Books, endings: list[Ending]) -> list[Ending]:
+def _endings(job: Job, books: Books, ledger: Ledger, endings: list[Ending]) -> list[Ending]:
     """Add what the books say to what ended the engine."""
     states = books.states
     left = sum(states.get(state, 0) for state in _LEFT)
@@ -63,7 +80,7 @@ def _endings(job: Job, books: Books, endings: list[Ending]) -> list[Ending]:
         "withheld": states.get(State.WITHHELD, 0),
         "skipped": books.intake.skipped,
         "rejected": books.intake.rejected,
-        "in doubt, left over from the plan before": job.leftover.doubts if job.leftover else 0,
+        "in doubt, left over from an earlier plan": job.leftover.doubts(ledger),
     }
     if any(parts.values()):
         told = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
@@ -103,7 +120,7 @@ def _summary(
     seconds: float,
 ) -> report.Summary:
     folder = job.folder
-    listed = (folder.rejects, folder.failed, folder.unknown, folder.leftover)
+    listed = (folder.broken, folder.rejects, folder.failed, folder.unknown, folder.leftover)
     files = (folder.journal.name, *(path.name for path in listed if path.exists()))
     return report.Summary(
         job=job.name,

@@ -8,6 +8,7 @@ import signal
 import time
 import traceback
 import uuid
+from dataclasses import replace
 
 import anyio
 import anyio.abc
@@ -22,7 +23,7 @@ from bulk_delete.journal.writer import Journal
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.watching import Gauge, Recording, Watcher
-from bulk_delete.signals import watch
+from bulk_delete.signals import ignore_signals, watch
 from bulk_delete.throttle import Throttle
 
 
@@ -38,15 +39,12 @@ def execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) -> report
 async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) -> report.Summary:
     folder, plan, settings = job.folder, job.intake.plan, job.order.settings
     started = time.monotonic()
-    if job.mended:
-        where = {"line": job.mended.line, "bytes": job.mended.bytes, "moved_to": job.mended.to.name}
-        watcher.log("warning", "journal.mended", {"reason": job.mended.reason, **where})
+    _warn(job, key, watcher)
     async with open_client(settings.api, key, settings.limits.concurrency) as client:
-        if job.leftover:
-            ledger = job.history.ledger
-            rows = ((pair, ledger.told(pair)) for pair in job.leftover.plan.pairs())
-            write_whole(folder.leftover, report.verdict_rows(rows))
-        write_whole(folder.plan(plan.fingerprint), report.plan_rows(plan))
+        ledger = job.history.ledger
+        rows = ((pair, ledger.told(pair)) for pair in job.leftover.plan.pairs())
+        write_whole(folder.leftover, report.verdict_rows(rows))
+        write_whole(folder.plan(plan.fingerprint), report.plan_rows(plan), even_empty=True)
         journal = Journal(folder.journal, folder.mark, job.history.end)
         execution = str(uuid.uuid4())
         endings: list[Ending] = []
@@ -63,14 +61,34 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                 endings.append(failure)
             except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed first
                 watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
-                endings.append(Bug(f"{type(error).__name__}: {error}; report this"))
+                endings.append(Bug(f"{_named(error)}; report this"))
             watcher.close()
             seconds = round(time.monotonic() - started, 3)
             summary = await close_books(job, journal, execution, endings, seconds)
             await journal.close()
             house.cancel_scope.cancel()
+        ignore_signals()
         journal.release()
     return summary
+
+
+def _named(error: BaseException) -> str:
+    """Name the error at the bottom of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def _warn(job: Job, key: ApiKey, watcher: Watcher) -> None:
+    """Tell what an operator should know before the first call."""
+    if job.mended:
+        where = {"line": job.mended.line, "bytes": job.mended.bytes, "moved_to": str(job.mended.to)}
+        watcher.log("error", "journal.mended", {"reason": job.mended.reason, **where})
+    if job.leftover.lost:
+        watcher.log("error", "plan.lost", {"plan": str(job.leftover.lost)})
+    before = job.history.started
+    if before and before.key_id != key.id:
+        watcher.log("warning", "key.changed", {"before": before.key_id, "now": key.id})
 
 
 async def _open_books(
@@ -92,8 +110,8 @@ async def _open_books(
             approved_by=approved_by,
         )
     )
-    if job.leftover:
-        journal.write(events.PlanReplaced(counts=dict(job.leftover.counts)))
+    if job.leftover.replaced is not None:
+        journal.write(events.PlanReplaced(counts=dict(job.leftover.replaced)))
     await journal.durable()
 
 
@@ -122,10 +140,10 @@ def _engine(
         dice=random.random,
         new_id=lambda: str(uuid.uuid4()),
     )
-    next_batch = job.history.last_batch + 1
-    engine = Engine(ends, settings.limits, settings.retry, next_batch, endings)
-    at_start = ledger.count(job.todo.plan.pairs())
-    return engine, Gauge(engine, throttle, ledger, at_start, time.monotonic)
+    workers = min(settings.limits.concurrency, max(1, job.todo.plan.results))
+    limits = replace(settings.limits, concurrency=workers)
+    engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
+    return engine, Gauge(engine, throttle, ledger, job.todo.plan, time.monotonic)
 
 
 async def _send(job: Job, engine: Engine, gauge: Gauge, watcher: Watcher) -> None:

@@ -1,5 +1,6 @@
 """From inputs to what is to be sent: read, reject, deduplicate, subtract, guard."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from bulk_delete.plan import Plan, build
 from bulk_delete.sources import STDIN, Source, stem
 
 _SHOWN_REJECTS = 20
+_FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,17 @@ class Todo:
     counts: Counts
 
 
+def check_order(order: Order) -> None:
+    """Refuse what cannot be meant, before anything is read. Raises InvalidInput."""
+    if order.expect is not None and not _FINGERPRINT.fullmatch(order.expect):
+        raise InvalidInput(
+            f"--expect {order.expect!r} is no fingerprint: give the 64 hex digits that plan prints"
+        )
+
+
 def job_name(order: Order) -> str | None:
     """Return the given name, or the one input's; None where neither tells."""
-    if order.job:
+    if order.job is not None:
         return order.job
     if len(order.inputs) == 1 and order.inputs[0] != STDIN:
         return stem(order.inputs[0])
@@ -123,7 +133,7 @@ def subtract(intake: Intake, ledger: Ledger, *, skip_failed: bool) -> Todo:
 def check_guards(order: Order, intake: Intake, todo: Todo) -> None:
     """Refuse what was not reviewed, and what is larger than allowed. Raises Refused."""
     guards = order.settings.guards
-    if order.expect and order.expect.strip().lower() != intake.plan.fingerprint:
+    if order.expect is not None and order.expect.lower() != intake.plan.fingerprint:
         raise Refused(
             f"--expect {order.expect}: the input's fingerprint is {intake.plan.fingerprint}, so "
             "these are other pairs than the reviewed ones. Review the plan again"

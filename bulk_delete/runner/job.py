@@ -1,7 +1,7 @@
 """A job from its inputs to the moment before its first call, under its lock."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,39 +9,24 @@ from bulk_delete import report
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput, Refused
 from bulk_delete.folder import JobFolder
-from bulk_delete.journal.opening import Mended, recover
-from bulk_delete.journal.reader import History, read
-from bulk_delete.ledger import DOUBTED
-from bulk_delete.model import Pair, State
-from bulk_delete.plan import Plan, build
+from bulk_delete.journal.opening import Mended, inspect, recover
+from bulk_delete.journal.reader import History
 from bulk_delete.runner.intake import (
     Intake,
     Order,
     Todo,
     check_guards,
+    check_order,
     check_target,
     job_name,
     subtract,
     take_in,
 )
-from bulk_delete.sources import Source
+from bulk_delete.runner.leftover import Leftover, find_leftover
 
 BYTES_PER_RUN = 24
 BYTES_PER_CALL = 1200
 """What a planned run and a call take in the journal, with room for retries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """The pairs of an unfinished plan that the new input does not ask for."""
-
-    plan: Plan
-    counts: Mapping[str, int]
-
-    @property
-    def doubts(self) -> int:
-        """Count those of which nobody knows whether they are deleted."""
-        return sum(self.counts.get(state.value, 0) for state in DOUBTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +40,25 @@ class Job:
     todo: Todo
     history: History
     mended: Mended | None
-    leftover: Leftover | None
+    leftover: Leftover
     view: report.PlanView
     calls_before: int
     retries_before: int
 
 
 def preview(order: Order, state: Path) -> tuple[Intake, report.PlanView]:
-    """Plan without touching anything but `rejects.csv`. Raises InvalidInput and Refused."""
+    """Plan without touching a job; a new one's bad rows are listed in its `rejects.csv`.
+
+    Raises InvalidInput and Refused.
+    """
+    check_order(order)
     name = job_name(order)
-    folder = JobFolder(state, name) if name else None
-    intake = take_in(order, folder)
-    history = read(folder.journal) if folder else History()
+    folder = JobFolder(state, name) if name is not None else None
+    fresh = folder is not None and not folder.journal.exists()
+    intake = take_in(order, folder if fresh else None)
+    history = inspect(folder.journal, folder.mark) if folder else History()
     todo = subtract(intake, history.ledger, skip_failed=order.skip_failed)
-    if name:
+    if name is not None:
         check_target(history, order.settings.api.base_url, name)
     check_guards(order, intake, todo)
     return intake, _view(order, name, intake, todo)
@@ -77,8 +67,9 @@ def preview(order: Order, state: Path) -> tuple[Intake, report.PlanView]:
 @contextlib.contextmanager
 def open_job(order: Order, state: Path) -> Iterator[Job]:
     """Hold the job, read its inputs and open its journal. Raises what ends before a call."""
+    check_order(order)
     name = job_name(order)
-    if not name:
+    if name is None:
         raise InvalidInput("give --name: neither standard input nor several inputs name a job")
     folder = JobFolder(state, name)
     with folder.locked():
@@ -92,7 +83,7 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
     """Open a job by its saved plan. Raises InvalidInput when there is none."""
     name = order.job or ""
     folder = JobFolder(state, name)
-    if not folder.journal.exists():
+    if not (folder.journal.exists() or folder.mark.exists()):
         raise InvalidInput(f"there is no job {name!r} in {state}{_others(state)}")
     with folder.locked():
         history, mended = recover(folder.journal, folder.mark, folder.broken)
@@ -106,7 +97,8 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
             )
         settings = replace(order.settings, input=Input(format="jsonl"))
         order = replace(order, inputs=(str(saved),), settings=settings)
-        intake = take_in(order, None)
+        rejected = history.started.counts["rejected"]
+        intake = replace(take_in(order, None), rejected=rejected)
         if intake.plan.fingerprint != fingerprint:
             raise Refused(
                 f"{saved} is not the plan that was approved (fingerprint "
@@ -135,7 +127,7 @@ def _ready(
         todo=todo,
         history=history,
         mended=mended,
-        leftover=_leftover(folder, intake.plan, history),
+        leftover=find_leftover(folder, intake.plan, history),
         view=_view(order, name, intake, todo),
         calls_before=history.ledger.calls,
         retries_before=history.ledger.retries,
@@ -155,38 +147,17 @@ def _view(order: Order, name: str | None, intake: Intake, todo: Todo) -> report.
         rate=str(limits.rate),
         seconds=todo.plan.calls / limits.rate.per_second,
         command=report.command(
-            "run", order.inputs, order.settings, name=order.job, expect=intake.plan.fingerprint
+            "run",
+            order.inputs,
+            order.settings,
+            name=order.job if name else f"plan-{intake.plan.fingerprint[:8]}",
+            expect=intake.plan.fingerprint,
+            skip_failed=order.skip_failed,
         ),
     )
 
 
-def _leftover(folder: JobFolder, plan: Plan, history: History) -> Leftover | None:
-    """Find what an unfinished plan still had to do and this one does not ask for."""
-    started = history.started
-    if started is None or _ended(history) or started.fingerprint == plan.fingerprint:
-        return None
-    saved = folder.plan(started.fingerprint)
-    if not saved.exists():
-        return None
-    rows = Source((str(saved),), Input(format="jsonl")).rows()
-    old = build(row for row in rows if isinstance(row, Pair))
-    ledger = history.ledger
-    left = old.keep(
-        lambda result_id, run_id: (
-            Pair(result_id, run_id) not in plan and not ledger.is_done(result_id, run_id)
-        )
-    )
-    if not left.runs:
-        return None
-    counts = ledger.count(left.pairs())
-    return Leftover(left, {state.value: counts[state] for state in State if counts.get(state)})
-
-
-def _ended(history: History) -> bool:
-    """Tell whether the last execution went through its whole plan."""
-    return history.finished is not None and history.finished.exit_code in {0, 1}
-
-
 def _others(state: Path) -> str:
     jobs = sorted(path.parent.name for path in state.glob("*/journal.jsonl"))
-    return f"; there are: {', '.join(jobs[:10])}" if jobs else "; there is none at all"
+    more = f" and {len(jobs) - 10} more" if len(jobs) > 10 else ""  # noqa: PLR2004 - a line's worth
+    return f"; there are: {', '.join(jobs[:10])}{more}" if jobs else "; there is none at all"

@@ -12,6 +12,7 @@ from bulk_delete.dispatch import Engine
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import Ledger
 from bulk_delete.model import Batch, State
+from bulk_delete.plan import Plan
 from bulk_delete.throttle import Throttle
 
 _RATE_OVER_S = 10.0
@@ -92,19 +93,21 @@ class Gauge:
         engine: Engine,
         throttle: Throttle,
         ledger: Ledger,
-        at_start: Mapping[State, int],
+        plan: Plan,
         clock: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._throttle = throttle
         self._ledger = ledger
         self._clock = clock
-        self._base = Counter(at_start) - Counter()
+        self._base = Counter(ledger.count(plan.pairs()))
         self._base.subtract(ledger.moves)
-        self._planned = sum(at_start.values())
+        self._planned = plan.runs
+        self._batches = plan.calls
         self._calls_before = ledger.calls
         self._retries_before = ledger.retries
         self._seen = deque([(clock(), 0, 0)], maxlen=1000)
+        """Time, calls, and calls that need not be made again."""
 
     @property
     def calls(self) -> int:
@@ -118,13 +121,13 @@ class Gauge:
         runs = Counter(self._base)
         runs.update(self._ledger.moves)
         left = sum(runs[state] for state in _OPEN)
-        now, finished = self._clock(), self._planned - left
-        self._seen.append((now, self.calls, finished))
+        now, useful = self._clock(), self.calls - self.retries
+        self._seen.append((now, self.calls, useful))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _RATE_OVER_S:  # noqa: PLR2004 - two make a span
             self._seen.popleft()
         since, calls, done = self._seen[0]
         span = max(now - since, 1e-9)
-        pace = (finished - done) / span
+        pace = (useful - done) / span
         ending = self._engine.endings[0] if self._engine.endings else None
         return Progress(
             planned=self._planned,
@@ -133,7 +136,7 @@ class Gauge:
             retries=self.retries,
             in_flight=self._engine.in_flight,
             calls_per_s=(self.calls - calls) / span,
-            eta_s=left / pace if pace > 0 else None,
+            eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 else None,
             held_s=self._throttle.held_s,
             stopping=ending.reason if ending else None,
             trouble=self._engine.trouble,

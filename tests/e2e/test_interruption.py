@@ -273,7 +273,7 @@ def test_a_changed_input_leaves_the_rest_over(command: Command, sandbox: Running
     assert replaced["counts"]["in_doubt"] == len(doubted)
     listed = (command.folder() / "leftover.csv").read_text().splitlines()[1:]
     assert len(listed) == sum(replaced["counts"].values())
-    assert "in doubt, left over from the plan before" in command.journal()[-1]["reason"]
+    assert "in doubt, left over from an earlier plan" in command.journal()[-1]["reason"]
 
 
 def test_standard_input(command: Command, sandbox: Running) -> None:

@@ -164,7 +164,7 @@ def resume(
     help="Write all pairs as CSV, to delete them.",
 )
 @click.option("--key", metavar="KEY", help="The only key accepted; else any.")
-@click.option("--latency", default="0", metavar="TIME", help="Before each reply, as 20ms.")
+@click.option("--latency", default="0", metavar="TIME", help="Between effect and reply, as 20ms.")
 @click.option("--rate-limit", metavar="N/s", help="429 above this rate.")
 @click.option(
     "--retry-after",

@@ -82,9 +82,15 @@ class Server:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer, and log the delete calls: each before its reply, those refused here as well."""
+        """Answer, and log the delete calls: each before its reply, those refused here as well.
+
+        The latency lies between effect and reply, so that a client that gives up too early finds
+        its runs deleted.
+        """
         if request.match_info.handler != self._delete_runs:
-            return await self._answer(request, handler)
+            response = await self._answer(request, handler)
+            await asyncio.sleep(self._faults.latency_s)
+            return response
         result_id = int(request.match_info["id"])
         self.log.enter(result_id)
         try:
@@ -102,6 +108,7 @@ class Server:
                     fault=effect.fate,
                 )
             )
+            await asyncio.sleep(self._faults.latency_s)
             if reset and request.transport is not None:
                 request.transport.abort()
             return response
@@ -109,8 +116,6 @@ class Server:
             self.log.leave(result_id)
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._faults.latency_s:
-            await asyncio.sleep(self._faults.latency_s)
         try:
             headers = self._limit.refusal()
             if headers is not None:

@@ -463,6 +463,20 @@ async def test_too_many_failures_end_the_job() -> None:
     assert isinstance(rig.engine.endings[0], GaveUp)
 
 
+async def test_what_failed_before_is_no_news() -> None:
+    """Sending again what failed before ends no job when it fails again, group by group."""
+    plan = runs_of(dict.fromkeys(range(1, 60), 5))
+    record = Record()
+    for number, group in enumerate(plan.lanes(), start=1):
+        runs = tuple(group.run_ids)
+        batch = Batch(number, group.result_id, runs)
+        record.ledger.apply(batch, events.BatchSent(number, 1, group.result_id, "r", runs))
+        record.ledger.apply(batch, events.BatchFailed(number, 400, "bad request", ""))
+    rig = Rig(plan, FakeApi(lambda *_: BadRequest(400, "still bad")), record=record)
+    assert await rig.run() == {State.FAILED: 295}
+    assert rig.engine.endings == []
+
+
 async def test_a_stop_drains_what_is_in_flight() -> None:
     """After a stop nothing more is sent, and what is in flight gets its outcome."""
     rig = Rig(runs_of(dict.fromkeys(range(1, 100), 1)), FakeApi(latency_s=10))

@@ -121,19 +121,23 @@ class Engine:
     async def _drive(self, lane: Lane) -> None:
         for run_ids in lane.batches:
             batch = self._batch(lane.result_id, run_ids)
-            await self._finish(Work(lane, len(run_ids), [batch]))
+            await self._finish(Work(lane, self._failed_before(batch), len(run_ids), [batch]))
         if lane.put_aside and not lane.waited and not self._health.proven:
             self._lanes.park(lane)
             return
         while lane.put_aside:
-            batch = lane.put_aside.popleft()
-            work = Work(lane, len(batch.run_ids))
-            self._split(work, batch)
+            work = lane.put_aside.popleft()
+            work.put_aside = False
+            self._split(work, work.todo.pop())
             await self._finish(work)
 
     def _batch(self, result_id: int, run_ids: tuple[int, ...]) -> Batch:
         doubted = frozenset(run for run in run_ids if self.ends.past.is_doubted(result_id, run))
         return Batch(self._number(), result_id, run_ids, doubted)
+
+    def _failed_before(self, batch: Batch) -> frozenset[int]:
+        is_failed = self.ends.past.is_failed
+        return frozenset(run for run in batch.run_ids if is_failed(batch.result_id, run))
 
     def _number(self) -> int:
         number, self.next_batch = self.next_batch, self.next_batch + 1
@@ -141,37 +145,38 @@ class Engine:
 
     async def _finish(self, work: Work) -> None:
         """Bring a planned batch to its end. Raises _LeaveOffError when the worker must let go."""
-        while work.todo:
+        while work.todo and not work.put_aside:
             await self._act(work, await self._send(work.todo.pop(), work.lane))
         if not work.put_aside:
-            self._health.finished(work.runs, work.failed)
+            self._health.finished(work.runs - len(work.failed_before), work.failed)
         self._look_after_health()
 
     async def _act(self, work: Work, answer: _Answer) -> None:
         batch, fact = answer.batch, answer.fact
-        if isinstance(fact, BadRequest):
-            self._health.bad_request(planned=batch.parent is None)
-        else:
+        if not isinstance(fact, BadRequest):
             self._health.prove()
+        elif work.is_news:
+            self._health.bad_request(planned=batch.parent is None)
         match answer.decision:
             case Done():
                 work.lane.accepted = True
             case Split():
-                if batch.parent is None and not self._health.proven:
+                if batch.parent is None and work.is_news and not self._health.proven:
                     # While all get a 400, splitting would only make calls.
                     self._outcomes.open_still(batch, answer.attempt, fact)
-                    work.lane.put_aside.append(batch)
+                    work.todo.append(batch)
                     work.put_aside = True
+                    work.lane.put_aside.append(work)
                 else:
                     self._split(work, batch)
             case Refuse():
                 self._outcomes.refused(batch, fact, answer.decision.reason)
-                work.failed += len(batch.run_ids)
+                work.fail(batch)
                 if answer.decision.worn_out:
                     self._look_after_contact()
             case EndResult():
                 self._outcomes.refused(batch, fact, answer.decision.reason)
-                work.failed += len(batch.run_ids)
+                work.fail(batch)
                 await self._refuse_rest(work, fact, answer.decision.reason)
             case _:
                 assert_never(answer.decision)
@@ -265,11 +270,11 @@ class Engine:
         while work.todo:
             batch = work.todo.pop()
             self._outcomes.refused(batch, fact, reason, unsent=True)
-            work.failed += len(batch.run_ids)
-        while lane.put_aside:
-            batch = lane.put_aside.popleft()
-            self._outcomes.refused(batch, fact, reason)
-            self._health.ended(len(batch.run_ids))
+            work.fail(batch)
+        for aside in lane.put_aside:
+            self._outcomes.refused(aside.todo[0], fact, reason)
+            self._health.ended(aside.runs)
+        lane.put_aside.clear()
         for count, run_ids in enumerate(lane.batches, start=1):
             batch = self._batch(lane.result_id, run_ids)
             self._outcomes.refused(batch, fact, reason, unsent=True)

@@ -13,7 +13,7 @@ class Lane:
     result_id: int
     batches: Iterator[tuple[int, ...]]
     accepted: bool
-    put_aside: deque[Batch] = field(default_factory=deque)
+    put_aside: "deque[Work]" = field(default_factory=deque)
     """Answered with 400; to be split once it is clear that not everything gets a 400."""
 
     waited: bool = False
@@ -22,13 +22,26 @@ class Lane:
 
 @dataclass(slots=True)
 class Work:
-    """A planned batch, or what it was split into: `todo` is a stack, `runs` counts all of them."""
+    """A planned batch, or what it was split into: `todo` is a stack, `runs` counts all of them.
+
+    `failed_before` are those of which an earlier execution told: that they fail again is no news.
+    """
 
     lane: Lane
+    failed_before: frozenset[int]
     runs: int
     todo: list[Batch] = field(default_factory=list)
     failed: int = 0
     put_aside: bool = False
+
+    @property
+    def is_news(self) -> bool:
+        """Tell whether any of it has not failed before."""
+        return len(self.failed_before) < self.runs
+
+    def fail(self, batch: Batch) -> None:
+        """Count the runs of a batch that failed, or are unknown."""
+        self.failed += sum(run not in self.failed_before for run in batch.run_ids)
 
 
 class Lanes:

@@ -1,0 +1,206 @@
+"""Engine, journal and ledger together, over random nights: what they say is what the server did."""
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bulk_delete import events
+from bulk_delete.config import Limits, MaxFailures, Rate, Retry
+from bulk_delete.dispatch import Ends, Engine
+from bulk_delete.errors import Interrupted
+from bulk_delete.journal.opening import recover
+from bulk_delete.journal.reader import read
+from bulk_delete.journal.writer import Journal
+from bulk_delete.ledger import Ledger
+from bulk_delete.model import (
+    BadRequest,
+    Batch,
+    Deleted,
+    Fact,
+    Forbidden,
+    InDoubt,
+    KeyRejected,
+    NotSent,
+    Pair,
+    ResultNotFound,
+    ServerError,
+    State,
+    Throttled,
+)
+from bulk_delete.plan import Plan, build
+from bulk_delete.throttle import Throttle
+from tests.conftest import WarpLoop
+
+MAY_BE_DELETED = {State.DELETED, State.IN_DOUBT, State.UNKNOWN}
+
+BEFORE: list[Fact] = [
+    NotSent("refused"),
+    Throttled(429, None, ""),
+    Throttled(429, 0.0, ""),
+    Throttled(429, 3.0, ""),
+    Forbidden(403, ""),
+    KeyRejected(401, ""),
+    InDoubt("lost"),
+    ServerError(500, None, ""),
+]
+"""What may come of a call that was not applied."""
+
+AFTER: list[Fact] = [InDoubt("lost"), InDoubt("200", 200), ServerError(502, None, "")]
+"""What may come of one that was."""
+
+
+@dataclass
+class Server:
+    """Applies or not, answers or not, by chance; knows what it deleted and what was sent it."""
+
+    rng: random.Random
+    live: set[Pair]
+    calm: bool = False
+    deleted: set[Pair] = field(default_factory=set)
+    busy: set[int] = field(default_factory=set)
+    calls: int = 0
+
+    async def delete_runs(self, result_id: int, run_ids: tuple[int, ...], request_id: str) -> Fact:
+        assert request_id
+        assert result_id not in self.busy
+        assert 0 < len(run_ids) <= 100
+        self.calls += 1
+        self.busy.add(result_id)
+        try:
+            fact = self._decide(result_id, {Pair(result_id, run) for run in run_ids})
+            await anyio.sleep(self.rng.random())
+        finally:
+            self.busy.discard(result_id)
+        return fact
+
+    def _decide(self, result_id: int, pairs: set[Pair]) -> Fact:
+        if not self.calm and self.rng.random() < 0.18:
+            return self.rng.choices(BEFORE, [5, 2, 2, 2, 1, 0.5, 4, 4])[0]
+        if not any(pair.result_id == result_id for pair in self.live | self.deleted):
+            return ResultNotFound(404, "")
+        if not pairs <= self.live | self.deleted:
+            return BadRequest(400, "unknown run")
+        self.live -= pairs
+        self.deleted |= pairs
+        if not self.calm and self.rng.random() < 0.1:
+            return self.rng.choice(AFTER)
+        return Deleted(204, 1)
+
+
+@dataclass
+class Recorder:
+    journal: Journal
+    ledger: Ledger
+
+    def record(self, batch: Batch, event: events.OfBatch) -> None:
+        self.journal.write(event)
+        self.ledger.apply(batch, event)
+
+    async def durable(self) -> None:
+        await self.journal.durable()
+
+
+def left_to_do(plan: Plan, ledger: Ledger) -> Plan:
+    return plan.keep(lambda result_id, run_id: not ledger.is_done(result_id, run_id))
+
+
+async def execute(folder: Path, plan: Plan, server: Server, stop_after: int | None) -> None:
+    """Run one execution on the journal as it stands; stop or cut it after so many calls."""
+    journal_path, mark = folder / "journal.jsonl", folder / "journal.mark"
+    history, _ = recover(journal_path, mark, folder / "journal.broken")
+    rng, ledger = server.rng, history.ledger
+    known_deleted = {pair for pair in plan.pairs() if ledger.is_done(*pair)}
+    journal = Journal(journal_path, mark, history.end)
+    limits = Limits(Rate(100.0), concurrency=4, max_failures=MaxFailures(share=1.0))
+    ids = iter(range(10**9))
+    ends = Ends(
+        transport=server,
+        pace=Throttle(limits.rate),
+        recorder=Recorder(journal, ledger),
+        past=ledger,
+        clock=anyio.current_time,
+        dice=rng.random,
+        new_id=lambda: f"r{next(ids)}",
+    )
+    engine = Engine(ends, limits, Retry(attempts=3), history.last_batch + 1)
+    todo = left_to_do(plan, ledger)
+    assert known_deleted.isdisjoint(todo.pairs())
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.serve)
+
+        async def interrupt(calls: int) -> None:
+            while server.calls < calls:  # noqa: ASYNC110 - a sleep here takes no time
+                await anyio.sleep(0.05)
+            engine.stop(Interrupted(2))
+            if rng.random() < 0.5:
+                engine.cut()
+
+        if stop_after is not None:
+            group.start_soon(interrupt, server.calls + stop_after)
+        await engine.run(todo.lanes())
+        await journal.close()
+        group.cancel_scope.cancel()
+    journal.release()
+    told = read(journal_path)
+    assert told.damage is None
+    for pair in plan.pairs():
+        assert told.ledger.state(*pair) is ledger.state(*pair)
+    if not engine.endings:
+        open_states = {State.UNSENT, State.IN_DOUBT}
+        assert not any(ledger.state(*pair) in open_states for pair in todo.pairs())
+
+
+def check(ledger: Ledger, server: Server, plan: Plan) -> None:
+    """Hold what the journal says against what the server did."""
+    for pair in plan.pairs():
+        state = ledger.state(*pair)
+        if state is State.DELETED:
+            assert pair in server.deleted
+        if pair in server.deleted:
+            assert state in MAY_BE_DELETED
+    assert server.deleted <= set(plan.pairs())
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_what_the_journal_says_is_what_the_server_did(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    """Over stops, cuts, refusals and lost replies: nothing applied is ever told as not applied.
+
+    No deleted run is sent again, no result has two calls at once, replay tells what the live
+    ledger told, and when the server is calm again every good run is deleted in the end.
+    """
+    rng = random.Random(seed)
+    good = {
+        Pair(result, result * 1000 + number)
+        for result in range(1, rng.randrange(2, 8))
+        for number in range(rng.choice([1, 3, 99, 100, 101, 230]))
+    }
+    bad = {Pair(rng.randrange(1, 9), 900_000 + number) for number in range(rng.randrange(4))}
+    others = {Pair(1, 950_000)}
+    server = Server(rng, good | others)
+    plan = build(sorted(good | bad))
+    folder = tmp_path_factory.mktemp("night")
+
+    def night(stop_after: int | None) -> None:
+        anyio.run(execute, folder, plan, server, stop_after, backend_options=WARPED)
+        check(read(folder / "journal.jsonl").ledger, server, plan)
+
+    for _ in range(rng.randrange(1, 4)):
+        night(rng.choice([None, rng.randrange(1, 40)]))
+    server.calm = True
+    for _ in range(2):
+        night(None)
+    assert server.live == others
+    final = read(folder / "journal.jsonl").ledger
+    assert all(final.state(*pair) is State.DELETED for pair in good)
+    assert all(final.state(*pair) in {State.FAILED, State.UNKNOWN} for pair in bad - good)
+
+
+WARPED = {"loop_factory": WarpLoop}

@@ -119,7 +119,7 @@ class Rig:
             dice=self.dice,
             new_id=lambda: f"request-{next(ids)}",
         )
-        self.engine = Engine(ends, self.limits, self.retry)
+        self.engine = Engine(ends, self.limits, self.retry, 1, [])
         await self.engine.run(self.plan.lanes())
         return Counter(self.record.ledger.count(self.plan.pairs()))
 

@@ -127,7 +127,7 @@ async def execute(folder: Path, plan: Plan, server: Server, stop_after: int | No
         dice=rng.random,
         new_id=lambda: f"r{next(ids)}",
     )
-    engine = Engine(ends, limits, Retry(attempts=3), history.last_batch + 1)
+    engine = Engine(ends, limits, Retry(attempts=3), history.last_batch + 1, [])
     todo = left_to_do(plan, ledger)
     assert known_deleted.isdisjoint(todo.pairs())
     async with anyio.create_task_group() as group:

@@ -10,7 +10,8 @@ reply             decision
 403               the result has ended, on the same terms; else the batch is refused
 401               the job stops
 429               again after its Retry-After, and everything waits; not applied
-5xx               again after a pause, now in doubt; a 503's Retry-After as with 429
+5xx               again after a pause, now in doubt; a 503's Retry-After as with 429;
+                  502, 503 and 504 in an outage without counting
 never connected   again after a pause; not applied; in an outage without counting
 lost, late, odd   again after a pause, now in doubt
 any other         refused
@@ -18,8 +19,8 @@ any other         refused
 
 The pause is drawn from 0 … min(cap, base · 2^(n-1)) after attempt n ("full jitter", M. Brooker,
 "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). A throttled attempt does not count
-against the number of attempts but has a bound of its own; and a batch that cannot connect, which
-harms nobody, goes on trying while the API answers nobody. All are bounded by the total time.
+against the number of attempts but has a bound of its own; and while the API, or a gateway in its
+place, answers nobody at all, a batch goes on trying. All are bounded by the total time.
 """
 
 import enum
@@ -44,12 +45,15 @@ from bulk_delete.model import (
 MOST_THROTTLED = 50
 """Throttled attempts of one batch before it is refused."""
 
+_GATEWAY_STATUSES = frozenset({502, 503, 504})
+"""A gateway's words for an API that is not there, as while it is being restarted."""
+
 UNTOLD_THROTTLE_S = 1.0
 """Least pause after a 429 that does not say how long to wait."""
 
 
 class Connection(enum.Enum):
-    """How it stands with the API as a whole, for a call that could not connect."""
+    """How it stands with the API as a whole, for a call that found nobody there."""
 
     NORMAL = enum.auto()
     """Others are answered, or nobody ever was."""
@@ -65,8 +69,8 @@ class Connection(enum.Enum):
 class Standing:
     """What is known of a batch when a reply comes.
 
-    `attempt` counts from 1, `throttled` those answered with 429, `outages` those that could not
-    connect in an outage, all with this one; `elapsed_s` runs from when the first left.
+    `attempt` counts from 1, `throttled` those answered with 429, `outages` those that found
+    nobody there in an outage, all with this one; `elapsed_s` runs from when the first left.
     `accepted`: its result has seen a 204.
     """
 
@@ -125,6 +129,13 @@ class StopJob:
 Decision = Done | Again | Split | Refuse | EndResult | StopJob
 
 
+def is_absence(fact: Fact) -> bool:
+    """Tell whether nobody was there to answer: no connection, or a gateway that says so."""
+    return isinstance(fact, NotSent) or (
+        isinstance(fact, ServerError) and fact.status in _GATEWAY_STATUSES
+    )
+
+
 def decide(  # noqa: C901, PLR0911, PLR0912 - one branch per row of the table
     fact: Fact, standing: Standing, policy: Retry, dice: float
 ) -> Decision:
@@ -147,14 +158,19 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - one branch per row of the table
         case Throttled():
             return _throttled(fact, standing, policy, dice)
         case ServerError():
-            if fact.delay_s is not None:
-                wait = fact.delay_s
-                return _again(wait, standing, policy, "server error", in_doubt=True, all_wait=True)
-            wait = _pause(standing, policy, dice)
-            return _again(wait, standing, policy, "server error", in_doubt=True)
+            wait = fact.delay_s or _pause(standing, policy, dice)
+            return _again(
+                wait,
+                standing,
+                policy,
+                "server error",
+                in_doubt=True,
+                all_wait=bool(fact.delay_s),
+                absent=is_absence(fact),
+            )
         case NotSent():
             wait = _pause(standing, policy, dice)
-            return _not_sent(wait, standing, policy)
+            return _again(wait, standing, policy, "could not connect", in_doubt=False, absent=True)
         case InDoubt():
             wait = _pause(standing, policy, dice)
             return _again(wait, standing, policy, "reply lost", in_doubt=True)
@@ -162,15 +178,6 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - one branch per row of the table
             return Refuse("refused")
         case _:
             assert_never(fact)
-
-
-def _not_sent(wait: float, standing: Standing, policy: Retry) -> Decision:
-    reason = "could not connect"
-    if standing.connection is Connection.GONE:
-        return Refuse(reason, worn_out=True)
-    if standing.connection is Connection.OUTAGE and standing.elapsed_s + wait <= policy.max_time:
-        return Again(wait, in_doubt=False)
-    return _again(wait, standing, policy, reason, in_doubt=False)
 
 
 def _throttled(fact: Throttled, standing: Standing, policy: Retry, dice: float) -> Decision:
@@ -188,9 +195,13 @@ def _again(
     *,
     in_doubt: bool,
     all_wait: bool = False,
+    absent: bool = False,
 ) -> Decision:
     used = standing.attempt - standing.throttled - standing.outages
-    if used >= policy.attempts or standing.elapsed_s + wait_s > policy.max_time:
+    worn_out = used >= policy.attempts
+    if absent and standing.connection is not Connection.NORMAL:
+        worn_out = standing.connection is Connection.GONE
+    if worn_out or standing.elapsed_s + wait_s > policy.max_time:
         return Refuse(reason, in_doubt=in_doubt, worn_out=True)
     return Again(wait_s, in_doubt=in_doubt, all_wait=all_wait)
 

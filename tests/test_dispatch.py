@@ -423,6 +423,19 @@ async def test_an_outage_in_mid_job_is_waited_out() -> None:
     assert rig.engine.endings == []
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_a_gateway_without_an_api_is_waited_out(status: int) -> None:
+    """An API that a gateway tells to be away for 40 seconds costs that time, and no run."""
+
+    def script(_api: FakeApi, _result: int, _runs: tuple[int, ...]) -> Fact:
+        down = 1002 < anyio.current_time() < 1042
+        return ServerError(status, None, "away") if down else Deleted(204, 1)
+
+    rig = Rig(runs_of(dict.fromkeys(range(1, 100), 1)), FakeApi(script), Limits(Rate(10)))
+    assert await rig.run() == {State.DELETED: 99}
+    assert rig.engine.endings == []
+
+
 async def test_a_long_outage_in_mid_job_ends_it() -> None:
     """An API that does not come back ends the job once `give_up_after` is over."""
 

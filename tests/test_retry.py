@@ -35,6 +35,7 @@ from bulk_delete.retry import (
     Standing,
     StopJob,
     decide,
+    is_absence,
 )
 
 POLICY = Retry(attempts=5, base=Seconds(1), cap=Seconds(60), max_time=Seconds(3600))
@@ -161,12 +162,13 @@ def test_the_total_time_is_bounded(fact: Fact, reason: str, *, in_doubt: bool) -
 
 @retried
 def test_an_outage_uses_up_no_attempts(fact: Fact, reason: str, *, in_doubt: bool) -> None:
-    """In an outage, a batch that cannot connect goes on to the total time, and no other does."""
+    """In an outage, a batch that finds nobody there goes on to the total time, no other does."""
     many = replace(FIRST, attempt=99, connection=Connection.OUTAGE)
     worn_out = Refuse(reason, in_doubt=in_doubt, worn_out=True)
     decision = decide(fact, many, POLICY, HALF)
-    if isinstance(fact, NotSent):
-        assert decision == Again(HALF * POLICY.cap, in_doubt=False)
+    if is_absence(fact):
+        assert isinstance(decision, Again)
+        assert decision.in_doubt == in_doubt
     else:
         assert decision == worn_out
     late = replace(many, elapsed_s=float(POLICY.max_time))
@@ -177,6 +179,15 @@ def test_attempts_of_an_outage_are_not_counted_after_it() -> None:
     """A batch that could not connect for a while has all its attempts left when it can."""
     after = replace(FIRST, attempt=30, outages=28)
     assert isinstance(decide(ServerError(502, None, ""), after, POLICY, HALF), Again)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_retry_after_of_nothing_is_a_pause_all_the_same(status: int) -> None:
+    """`Retry-After: 0` does not let the attempts run out within a moment."""
+    fact = Throttled(429, 0.0, "") if status == 429 else ServerError(503, 0.0, "")
+    decision = decide(fact, FIRST, POLICY, HALF)
+    assert isinstance(decision, Again)
+    assert decision.wait_s >= HALF * POLICY.base
 
 
 def test_an_api_that_is_gone_is_not_tried_further() -> None:

@@ -15,7 +15,7 @@ from bulk_delete.cli.options import (
     run_settings,
     settings_of,
 )
-from bulk_delete.cli.sending import approved, send, show_plan, show_rest
+from bulk_delete.cli.sending import approved, send, show_end, show_plan, show_rest
 from bulk_delete.config import Settings, find_key
 from bulk_delete.folder import state_dir
 from bulk_delete.runner.intake import Order
@@ -114,7 +114,8 @@ def run(
     key = find_key(settings.api, os.environ, home())
     with open_job(order, state) as job:
         approved_by = approved(job, yes=yes, quiet=quiet)
-        return send(job, key, approved_by, quiet=quiet, as_json=as_json)
+        summary = send(job, key, approved_by, quiet=quiet)
+    return show_end(summary, quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -148,7 +149,8 @@ def resume(
     order = Order((), settings, job_name, None, skip_failed)
     with open_saved_job(order, _state(settings)) as job:
         show_rest(job, quiet=quiet)
-        return send(job, key, "resume", quiet=quiet, as_json=as_json)
+        summary = send(job, key, "resume", quiet=quiet)
+    return show_end(summary, quiet=quiet, as_json=as_json)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bulk_delete.cli.printing import tell
-from bulk_delete.cli.sending import send, show_plan
+from bulk_delete.cli.sending import send, show_end, show_plan
 from bulk_delete.config import (
     Api,
     ApiKey,
@@ -147,8 +147,9 @@ def show_demo() -> int:
         show_plan(order, folder, save=None, as_json=False)
         tell(f"\n$ bulk-delete run {source} --yes\n")
         with open_job(order, folder) as job:
-            code = send(job, ApiKey("demo"), "demo", quiet=False, as_json=False)
+            summary = send(job, ApiKey("demo"), "demo", quiet=False)
             journal = job.folder.journal
+        code = show_end(summary, quiet=False, as_json=False)
     tell(
         f"\nThe sandbox has {len(world.live_run_ids()):,} runs left.\n"
         f"The journal, a line for every intent and every outcome: {journal}\n"

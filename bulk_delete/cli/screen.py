@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import select
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -57,7 +58,16 @@ def make_logger(log: Log, level: str, sink: Callable[[str], None], *, colors: bo
 def write_line(line: str) -> None:
     """Write to stderr past Python's buffer, whose lock a stuck terminal would hold for ever."""
     with contextlib.suppress(OSError):  # the terminal may have gone; the journal has it all
-        os.write(2, f"{line}\n".encode(errors="replace"))
+        _write_all(f"{line}\n")
+
+
+def _write_all(text: str) -> None:
+    data = text.encode(errors="replace")
+    while data:
+        try:
+            data = data[os.write(2, data) :]
+        except BlockingIOError:
+            select.select([], [2], [])  # the caller left it non-blocking
 
 
 class _Lines:
@@ -73,9 +83,7 @@ class _Stderr(io.TextIOBase):
     encoding = "utf-8"
 
     def write(self, text: str) -> int:
-        data = text.encode(errors="replace")
-        while data:
-            data = data[os.write(2, data) :]
+        _write_all(text)
         return len(text)
 
     def isatty(self) -> bool:

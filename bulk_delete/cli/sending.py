@@ -11,6 +11,7 @@ from bulk_delete.folder import write_whole
 from bulk_delete.plan import Plan
 from bulk_delete.runner.intake import Order
 from bulk_delete.runner.job import Job, preview
+from bulk_delete.signals import ending
 from bulk_delete.sources import STDIN
 
 
@@ -42,20 +43,25 @@ def _save(plan: Plan, path: Path, inputs: tuple[str, ...]) -> None:
         raise InvalidInput(f"--save: {failure.reason}") from None
 
 
-def send(job: Job, key: ApiKey, approved_by: str, *, quiet: bool, as_json: bool) -> int:
-    """Send what is left to do and print how it ended; return the exit code."""
+def send(job: Job, key: ApiKey, approved_by: str, *, quiet: bool) -> report.Summary:
+    """Send what is left to do; return how it ended."""
     from bulk_delete.cli.screen import watcher_for  # noqa: PLC0415 - plan needs no screen
     from bulk_delete.runner.execution import execute  # noqa: PLC0415 - loads aiohttp
 
     watcher = watcher_for(job.order.settings.log, quiet=quiet)
     try:
-        summary = execute(job, key, approved_by, watcher)
+        return execute(job, key, approved_by, watcher)
     finally:
         watcher.close()
-    if as_json:
-        emit(report.as_json(summary.as_dict()))
-    elif summary.exit_code or not quiet:
-        emit(report.summary_text(summary))
+
+
+def show_end(summary: report.Summary, *, quiet: bool, as_json: bool) -> int:
+    """Print how a job ended; return the exit code. To be called when the job is let go of."""
+    with ending(summary.exit_code):
+        if as_json:
+            emit(report.as_json(summary.as_dict()))
+        elif summary.exit_code or not quiet:
+            emit(report.summary_text(summary))
     return summary.exit_code
 
 

@@ -6,11 +6,10 @@ from bulk_delete.model import (
     Fact,
     Forbidden,
     InDoubt,
-    NotSent,
     Rejected,
     ResultNotFound,
 )
-from bulk_delete.retry import Connection
+from bulk_delete.retry import Connection, is_absence
 
 MOST_WORN_OUT = 3
 """Batches in a row that use up their attempts, with no good answer between, before giving up."""
@@ -29,8 +28,8 @@ class Contact:
 
     def note(self, fact: Fact, now: float) -> None:
         """Take in what came of a call."""
-        unheard = isinstance(fact, NotSent) or (isinstance(fact, InDoubt) and fact.status is None)
-        if not unheard:
+        lost = isinstance(fact, InDoubt) and fact.status is None
+        if not (lost or is_absence(fact)):
             self._heard_at = now
         if isinstance(fact, _GOOD):
             self._worn_out = 0

@@ -180,12 +180,13 @@ class Engine:
             work.fail(batch)
         for aside in lane.put_aside:
             self._outcomes.refused(aside.todo[0], fact, reason)
-            self._health.ended(aside.runs)
+            self._health.ended(aside.runs - len(aside.failed_before))
         lane.put_aside.clear()
         for count, run_ids in enumerate(lane.batches, start=1):
             batch = self._batch(lane.result_id, run_ids)
+            failed_before = self._failed_before(batch)
             self._outcomes.refused(batch, fact, reason, unsent=True)
-            self._health.ended(len(run_ids))
+            self._health.ended(len(run_ids) - len(failed_before))
             if count % _UNSENT_AT_ONCE == 0:
                 await self._outcomes.durable()
 

@@ -26,6 +26,7 @@ from bulk_delete.retry import (
     Standing,
     StopJob,
     decide,
+    is_absence,
 )
 
 
@@ -68,7 +69,7 @@ class Sender:
             now = self._ends.clock()
             throttled += isinstance(fact, Throttled)
             connection = self._contact.connection(before, now)
-            outages += isinstance(fact, NotSent) and connection is Connection.OUTAGE
+            outages += is_absence(fact) and connection is Connection.OUTAGE
             standing = Standing(
                 attempt=attempt,
                 throttled=throttled,
@@ -113,6 +114,8 @@ class Sender:
         request_id = self._ends.new_id()
         self._outcomes.sent(batch, attempt, request_id)
         await self._outcomes.durable()
+        if self._brake.pulled:
+            return NotSent("the job is stopping")
         self.in_flight += 1
         try:
             fact = await self._ends.transport.delete_runs(

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Mapping
 
 from bulk_delete import events, report
-from bulk_delete.config import Settings
 from bulk_delete.errors import (
     Bug,
     Ending,
@@ -136,22 +135,26 @@ def _summary(
         base_url=job.order.settings.api.base_url,
         folder=str(folder.path),
         files=files,
-        next=_next(job, ending, books.states, job.order.settings),
+        next=_next(job, ending, books.states, ledger),
     )
 
 
 def _next(
-    job: Job, ending: Ending | None, states: Mapping[State, int], settings: Settings
+    job: Job, ending: Ending | None, states: Mapping[State, int], ledger: Ledger
 ) -> str | None:
     """Say what to type next; None when nothing is left to do."""
     if ending is None or isinstance(ending, Bug):
         return None
+    settings = job.order.settings
     again = report.command("resume", (job.name,), settings)
     failed = states.get(State.FAILED, 0) or job.todo.counts.skipped
     if isinstance(ending, Incomplete):
+        if job.leftover.doubts(ledger):
+            left = str(job.folder.leftover)
+            return report.command("run", (left,), settings, name=job.name)
         if failed:
             return f"look at {job.folder.failed}, then {again}"
         if states.get(State.UNKNOWN, 0):
             return again
-        return f"look at {job.folder.rejects if job.intake.rejected else job.folder.leftover}"
+        return f"look at {job.folder.rejects}"
     return again

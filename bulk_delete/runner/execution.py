@@ -1,5 +1,6 @@
 """One execution of a job: journal, engine, signals and screen together."""
 
+import asyncio
 import importlib.util
 import os
 import platform
@@ -8,10 +9,10 @@ import signal
 import time
 import traceback
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
-import anyio.abc
 
 from bulk_delete import __version__, events, report
 from bulk_delete.client import Client, open_client
@@ -20,10 +21,11 @@ from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, JournalFailed
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.writer import Journal
+from bulk_delete.plan import Plan
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.watching import Gauge, Recording, Watcher
-from bulk_delete.signals import ignore_signals, watch
+from bulk_delete.signals import obeyed
 from bulk_delete.throttle import Throttle
 
 
@@ -41,9 +43,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
     started = time.monotonic()
     _warn(job, key, watcher)
     async with open_client(settings.api, key, settings.limits.concurrency) as client:
-        ledger = job.history.ledger
-        rows = ((pair, ledger.told(pair)) for pair in job.leftover.plan.pairs())
-        write_whole(folder.leftover, report.verdict_rows(rows))
+        _list_leftover(job, job.leftover.before)
         write_whole(folder.plan(plan.fingerprint), report.plan_rows(plan), even_empty=True)
         journal = Journal(folder.journal, folder.mark, job.history.end)
         execution = str(uuid.uuid4())
@@ -51,25 +51,31 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         engine, gauge = _engine(job, client, journal, watcher, endings)
         async with anyio.create_task_group() as house:
             house.start_soon(journal.serve)
-            await house.start(_obey_signals, engine, settings.limits.grace, watcher)
-            try:
-                await _open_books(job, journal, execution, key, approved_by)
-                folder.forget_other_plans(plan.fingerprint)
-                await _send(job, engine, gauge, watcher)
-                await journal.durable()
-            except JournalFailed as failure:
-                endings.append(failure)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed first
-                watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
-                endings.append(Bug(f"{_named(error)}; report this"))
-            watcher.close()
-            seconds = round(time.monotonic() - started, 3)
-            summary = await close_books(job, journal, execution, endings, seconds)
-            await journal.close()
+            with obeyed(_on_signal(engine, settings.limits.grace, watcher)):
+                try:
+                    await _open_books(job, journal, execution, key, approved_by)
+                    _list_leftover(job, job.leftover.plan)
+                    folder.forget_other_plans(plan.fingerprint)
+                    await _send(job, engine, gauge, watcher)
+                    await journal.durable()
+                except JournalFailed as failure:
+                    endings.append(failure)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
+                    watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
+                    endings.append(Bug(f"{_named(error)}; report this"))
+                watcher.close()
+                seconds = round(time.monotonic() - started, 3)
+                summary = await close_books(job, journal, execution, endings, seconds)
+                await journal.close()
             house.cancel_scope.cancel()
-        ignore_signals()
         journal.release()
     return summary
+
+
+def _list_leftover(job: Job, plan: Plan) -> None:
+    ledger = job.history.ledger
+    rows = ((pair, ledger.told(pair)) for pair in plan.pairs())
+    write_whole(job.folder.leftover, report.verdict_rows(rows))
 
 
 def _named(error: BaseException) -> str:
@@ -160,29 +166,20 @@ async def _show(gauge: Gauge, watcher: Watcher) -> None:
         await anyio.sleep(watcher.interval_s)
 
 
-async def _obey_signals(
-    engine: Engine,
-    grace_s: float,
-    watcher: Watcher,
-    *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
+def _on_signal(
+    engine: Engine, grace_s: float, watcher: Watcher
+) -> Callable[[signal.Signals, int], None]:
     """Drain on the first signal; leave off on the second, or when the grace is over."""
-    async with anyio.create_task_group() as side:
+    loop = asyncio.get_running_loop()
 
-        async def cut_later() -> None:
-            await anyio.sleep(grace_s)
+    def asked(signum: signal.Signals, count: int) -> None:
+        fields = {"signal": signum.name, "in_flight": engine.in_flight}
+        if count == 1:
+            watcher.log("warning", "job.draining", {**fields, "grace_s": grace_s})
+            engine.stop(Interrupted(signum))
+            loop.call_later(grace_s, engine.cut)
+        else:
+            watcher.log("warning", "job.cut", fields)
             engine.cut()
 
-        def asked(signum: signal.Signals, count: int) -> None:
-            fields = {"signal": signum.name, "in_flight": engine.in_flight}
-            if count == 1:
-                watcher.log("warning", "job.draining", {**fields, "grace_s": grace_s})
-                engine.stop(Interrupted(signum))
-                side.start_soon(cut_later)
-            else:
-                watcher.log("warning", "job.cut", fields)
-                engine.cut()
-
-        await side.start(watch, asked)
-        task_status.started()
+    return asked

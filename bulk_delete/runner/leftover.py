@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulk_delete.config import Input
+from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.reader import History
 from bulk_delete.ledger import DOUBTED, Ledger
@@ -13,17 +14,21 @@ from bulk_delete.plan import Plan, build
 from bulk_delete.sources import Source
 
 _IN_DOUBT = frozenset({State.IN_DOUBT})
+_OPEN = frozenset({State.IN_DOUBT, State.UNKNOWN, State.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """The pairs that belong in `leftover.csv`.
 
-    `replaced` counts, by state, those of the unfinished plan that this one replaces; it is None
-    where none is replaced. `lost` is the place of a replaced plan that is not there any more.
+    `plan` are those that this execution does not ask for; `before` are these and what the file
+    lists today, so that nothing is dropped before this execution is on the record. `replaced`
+    counts, by state, those of the unfinished plan that this one replaces, None where none is;
+    `lost` is the place of a replaced plan that is not there any more.
     """
 
     plan: Plan
+    before: Plan
     replaced: Mapping[str, int] | None
     lost: Path | None
 
@@ -31,14 +36,17 @@ class Leftover:
         """Count the pairs outside the plan of which nobody knows whether they are deleted.
 
         Those that the journal leaves in doubt count until they are settled; those that were given
-        up on count once, when their plan is replaced.
+        up on count once more when their plan is replaced.
         """
         states = DOUBTED if self.replaced else _IN_DOUBT
         return sum(ledger.state(*pair) in states for pair in self.plan.pairs())
 
 
 def find_leftover(folder: JobFolder, plan: Plan, history: History) -> Leftover:
-    """Gather the rest of the plan before, of `leftover.csv`, and what the journal left in doubt."""
+    """Gather the rest of the plan before, of `leftover.csv`, and what the journal left open.
+
+    Raises InvalidInput when one of the files was spoilt.
+    """
     ledger = history.ledger
 
     def is_left(pair: Pair) -> bool:
@@ -46,12 +54,13 @@ def find_leftover(folder: JobFolder, plan: Plan, history: History) -> Leftover:
 
     replaced, lost = _replaced(folder, plan, history)
     rest = [pair for pair in replaced.pairs() if is_left(pair)] if replaced else []
-    listed = _pairs(folder.leftover) if folder.leftover.exists() else iter(())
-    doubted = ledger.pairs_in(_IN_DOUBT)
-    left = build(pair for part in (rest, listed, doubted) for pair in part if is_left(pair))
+    listed = list(_pairs(folder.leftover)) if folder.leftover.exists() else []
+    still_open = ledger.pairs_in(_OPEN)
+    left = build(pair for part in (rest, listed, still_open) for pair in part if is_left(pair))
     counts = ledger.count(rest)
     told = {state.value: counts[state] for state in State if counts.get(state)}
-    return Leftover(left, told if replaced else None, lost)
+    before = build([*listed, *left.pairs()])
+    return Leftover(left, before, told if replaced else None, lost)
 
 
 def _replaced(folder: JobFolder, plan: Plan, history: History) -> tuple[Plan | None, Path | None]:
@@ -68,4 +77,9 @@ def _replaced(folder: JobFolder, plan: Plan, history: History) -> tuple[Plan | N
 
 def _pairs(path: Path) -> Iterator[Pair]:
     settings = Input(format="csv" if path.suffix == ".csv" else "jsonl")
-    return (row for row in Source((str(path),), settings).rows() if isinstance(row, Pair))
+    for row in Source((str(path),), settings).rows():
+        if not isinstance(row, Pair):
+            raise InvalidInput(
+                f"{path}, line {row.line}: {row.reason}; this file is ours: mend it or move it away"
+            )
+        yield row

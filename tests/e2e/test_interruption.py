@@ -125,7 +125,7 @@ def test_a_second_signal_stops_at_once(command: Command, sandbox: Running) -> No
     write_csv(command.home / "runs.csv", PAIRS)
     with sandbox(world(), Faults(latency_s=20)) as api:
         child = command.start("run", "runs.csv", "--yes", "--base-url", api.url)
-        wait_until(lambda: sent(command) >= 8)
+        wait_for_calls(api, 8)
         child.send_signal(signal.SIGINT)
         assert child.stderr
         while "job.draining" not in child.stderr.readline():
@@ -144,16 +144,11 @@ def test_the_grace_ends(command: Command, sandbox: Running) -> None:
     write_csv(command.home / "runs.csv", PAIRS)
     with sandbox(world(), Faults(latency_s=30)) as api:
         child = command.start("run", "runs.csv", "--yes", "--grace", "300ms", "--base-url", api.url)
-        wait_until(lambda: sent(command) >= 8)
+        wait_for_calls(api, 8)
         child.send_signal(signal.SIGTERM)
         found, _, _ = finish(child)
     assert found == 143
     assert command.journal()[-1]["counts"]["in_doubt"] > 0
-
-
-def sent(command: Command) -> int:
-    path = command.folder() / "journal.jsonl"
-    return path.read_text().count('"batch.sent"') if path.exists() else 0
 
 
 def test_a_full_disk_stops_the_sending(command: Command, sandbox: Running) -> None:

@@ -146,6 +146,31 @@ def test_doubts_outlive_a_change_of_input(command: Command, sandbox: Running) ->
     assert not leftover.exists()
 
 
+def test_nothing_left_over_is_dropped_before_it_is_planned(
+    command: Command, sandbox: Running
+) -> None:
+    """A start that fails before its first journal line leaves leftover.csv as it was."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world(), Faults(latency_s=0.2)) as api:
+        child = command.start("run", "runs.csv", "--yes", "--base-url", api.url)
+        poller = select.poll()
+        while len(api.calls) < 4:
+            poller.poll(5)
+        child.kill()
+        child.communicate()
+        write_csv(command.home / "runs.csv", PAIRS[-1:])
+        command.run("run", "runs.csv", "--yes", "--base-url", api.url)
+        leftover = command.folder() / "leftover.csv"
+        listed = leftover.read_text()
+        line = command.line("run", leftover, "--name", "runs", "--yes", "--base-url", api.url)
+        failed = shell(command, f"ulimit -f 8; exec {' '.join(line)}")
+        assert failed.returncode == 74, failed.stderr
+        assert leftover.read_text() == listed
+        done = command.run(*line[3:])
+    assert done.returncode == 0, done.stdout
+    assert api.left == set()
+
+
 def test_plan_sees_what_run_would_refuse(command: Command, sandbox: Running) -> None:
     """`plan` of a job whose journal was edited or lost is refused as `run` is."""
     write_csv(command.home / "runs.csv", PAIRS)

@@ -159,7 +159,7 @@ def check_target(history: History, base_url: str, job: str) -> None:
 
 
 def _bad_rows(first: list[Reject], count: int, folder: JobFolder | None) -> InvalidInput:
-    where = f"all are listed in {folder.rejects}" if folder else "give --name to have them listed"
+    where = f"all are listed in {folder.rejects}" if folder else "a new --name has all listed"
     rows = "1 row is bad" if count == 1 else f"{count:,} rows are bad"
     return InvalidInput(
         f"{rows}; nothing was sent ({where}):\n"

@@ -47,11 +47,17 @@ class JobFolder:
         """Return the place of a saved plan; plans are told apart by their fingerprints."""
         return self.path / f"plan.{fingerprint[:16]}.jsonl"
 
-    def forget_other_plans(self, fingerprint: str) -> None:
-        """Remove the saved plans but this one. Raises OSError."""
-        for path in self.path.glob("plan.*.jsonl"):
-            if path != self.plan(fingerprint):
-                path.unlink()
+    def forget_before(self, fingerprint: str) -> None:
+        """Remove the plans but this one, and the summary: they told of an execution before.
+
+        Raises JournalFailed.
+        """
+        stale = [path for path in self.path.glob("plan.*.jsonl") if path != self.plan(fingerprint)]
+        for path in (*stale, self.summary):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise JournalFailed(f"{path} cannot be removed: {error.strerror}") from None
 
     def make(self) -> None:
         """Make the folder. Raises JournalFailed."""
@@ -66,7 +72,7 @@ class JobFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the job. Raises JobBusy, with who holds it, when another process does."""
+        """Hold the job. Raises JobBusy when another process does, naming it, or JournalFailed."""
         self.make()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -76,7 +82,13 @@ class JobFolder:
                 f"{self.path / 'lock'} cannot be opened: {error.strerror}"
             ) from None
         try:
-            _take(handle, self.job)
+            try:
+                _take(handle, self.job)
+            except OSError as error:
+                raise JournalFailed(
+                    f"{self.path / 'lock'} cannot be written: {error.strerror}; make room, or give "
+                    "--state-dir another disk"
+                ) from None
             yield
         finally:
             os.close(handle)  # which lets go of the lock; the file stays
@@ -94,7 +106,7 @@ class JobFolder:
 def _take(handle: int, job: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         raise JobBusy(
             f"job {job!r} is already running ({_holder(handle)}); wait for it, or give another "
             "--name"

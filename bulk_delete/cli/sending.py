@@ -6,11 +6,10 @@ from pathlib import Path
 from bulk_delete import report
 from bulk_delete.cli.printing import emit, tell
 from bulk_delete.config import ApiKey
-from bulk_delete.errors import InvalidInput, JournalFailed, Refused
-from bulk_delete.folder import write_whole
-from bulk_delete.plan import Plan
+from bulk_delete.errors import InvalidInput, Refused
 from bulk_delete.runner.intake import Order
-from bulk_delete.runner.job import Job, preview
+from bulk_delete.runner.job import Job
+from bulk_delete.runner.preview import preview, save_plan
 from bulk_delete.signals import ending
 from bulk_delete.sources import STDIN
 
@@ -19,7 +18,7 @@ def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) ->
     """Print the plan; write it to `save`. Raises what planning raises."""
     intake, view = preview(order, state)
     if save:
-        _save(intake.plan, save, order.inputs)
+        save_plan(intake.plan, save, order.inputs)
     told = report.as_json(view.as_dict()) if as_json else report.plan_text(view)
     if not emit(told):
         raise InvalidInput("the plan could not be printed; nothing was sent")
@@ -28,19 +27,6 @@ def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) ->
     if intake.rejected:
         tell(f"Left out:\n{report.rejects_text(intake.first_rejects, intake.bad_rows)}\n")
     emit(f"To send this and nothing else:\n  {view.command}\n")
-
-
-def _save(plan: Plan, path: Path, inputs: tuple[str, ...]) -> None:
-    if path.name == "-" or (path.exists() and not path.is_file()):
-        raise InvalidInput(f"--save {path}: is no file; give the name of one")
-    if path.suffix not in {".jsonl", ".ndjson"}:
-        raise InvalidInput(f"--save {path}: a plan is JSON Lines; give a name that ends in .jsonl")
-    if any(path.exists() and Path(source).exists() and path.samefile(source) for source in inputs):
-        raise InvalidInput(f"--save {path}: is an input; give another name")
-    try:
-        write_whole(path.resolve(), report.plan_rows(plan), even_empty=True)
-    except JournalFailed as failure:
-        raise InvalidInput(f"--save: {failure.reason}") from None
 
 
 def send(job: Job, key: ApiKey, approved_by: str, *, quiet: bool) -> report.Summary:

@@ -55,10 +55,8 @@ async def close_books(
     except JournalFailed as failure:
         endings = [*endings, failure]
     summary = _summary(job, execution, gravest(endings), books, on_disk, seconds)
-    try:
+    with contextlib.suppress(JournalFailed):  # the journal is the record, and no summary is no lie
         write_whole(job.folder.summary, [report.as_json(summary.as_dict())])
-    except JournalFailed:
-        return summary  # the journal is the record; it was written, or the ending says so
     return summary
 
 

@@ -55,7 +55,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                 try:
                     await _open_books(job, journal, execution, key, approved_by)
                     _list_leftover(job, job.leftover.plan)
-                    folder.forget_other_plans(plan.fingerprint)
+                    folder.forget_before(plan.fingerprint)
                     await _send(job, engine, gauge, watcher)
                     await journal.durable()
                 except JournalFailed as failure:

@@ -9,7 +9,7 @@ from bulk_delete import report
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput, Refused
 from bulk_delete.folder import JobFolder
-from bulk_delete.journal.opening import Mended, inspect, recover
+from bulk_delete.journal.opening import Mended, recover
 from bulk_delete.journal.reader import History
 from bulk_delete.runner.intake import (
     Intake,
@@ -44,24 +44,6 @@ class Job:
     view: report.PlanView
     calls_before: int
     retries_before: int
-
-
-def preview(order: Order, state: Path) -> tuple[Intake, report.PlanView]:
-    """Plan without touching a job; a new one's bad rows are listed in its `rejects.csv`.
-
-    Raises InvalidInput and Refused.
-    """
-    check_order(order)
-    name = job_name(order)
-    folder = JobFolder(state, name) if name is not None else None
-    fresh = folder is not None and not folder.journal.exists()
-    intake = take_in(order, folder if fresh else None)
-    history = inspect(folder.journal, folder.mark) if folder else History()
-    todo = subtract(intake, history.ledger, skip_failed=order.skip_failed)
-    if name is not None:
-        check_target(history, order.settings.api.base_url, name)
-    check_guards(order, intake, todo)
-    return intake, _view(order, name, intake, todo)
 
 
 @contextlib.contextmanager
@@ -128,13 +110,13 @@ def _ready(
         history=history,
         mended=mended,
         leftover=find_leftover(folder, intake.plan, history),
-        view=_view(order, name, intake, todo),
+        view=view_of(order, name, intake, todo),
         calls_before=history.ledger.calls,
         retries_before=history.ledger.retries,
     )
 
 
-def _view(order: Order, name: str | None, intake: Intake, todo: Todo) -> report.PlanView:
+def view_of(order: Order, name: str | None, intake: Intake, todo: Todo) -> report.PlanView:
     limits = order.settings.limits
     return report.PlanView(
         job=name,

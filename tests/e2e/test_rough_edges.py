@@ -73,6 +73,17 @@ def test_a_full_output_shows(command: Command) -> None:
     assert "No space left" in done.stderr
 
 
+def test_a_disk_that_takes_nothing(command: Command, sandbox: Running) -> None:
+    """Where not even the lock can be written the job ends with 74, and nothing is sent."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        line = " ".join(command.line("run", "runs.csv", "--yes", "--base-url", api.url))
+        done = shell(command, f"ulimit -f 0; exec {line}")
+    assert done.returncode == 74, done.stderr
+    assert "--state-dir" in done.stderr
+    assert api.calls == []
+
+
 def test_a_terminal_that_stands_still_holds_nothing_up(command: Command, sandbox: Running) -> None:
     """When nobody takes what stderr says, the job goes on and ends as ever."""
     write_csv(command.home / "runs.csv", PAIRS)

@@ -520,6 +520,20 @@ async def test_a_stop_ends_waits_at_once() -> None:
     assert anyio.current_time() - began == pytest.approx(5, abs=0.1)
 
 
+async def test_a_stop_holds_back_what_is_only_announced() -> None:
+    """A stop that comes while an intent is being written holds its call back."""
+    rig = Rig(runs_of({1: 5}))
+
+    class Slow(Record):
+        async def durable(self) -> None:
+            rig.engine.stop(Interrupted(2))
+
+    rig.record = Slow()
+    assert await rig.run() == {State.UNSENT: 5}
+    assert rig.api.calls == []
+    assert [type(line) for line in rig.record.lines] == [events.BatchSent, events.BatchRetry]
+
+
 async def test_a_cut_leaves_what_is_in_flight_in_doubt() -> None:
     """A cut ends at once; the runs of the calls in flight are in doubt."""
     rig = Rig(runs_of(dict.fromkeys(range(1, 100), 1)), FakeApi(latency_s=100))

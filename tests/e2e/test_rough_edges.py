@@ -15,7 +15,7 @@ import pytest
 
 from bulk_delete.journal.reader import read
 from bulk_delete.model import Pair, State
-from bulk_delete.sandbox import Faults, World
+from bulk_delete.sandbox import Call, Faults, World
 from tests.conftest import Command, Sandbox, write_csv
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
@@ -213,6 +213,22 @@ def test_a_lost_mark_is_no_licence(command: Command, sandbox: Running) -> None:
     assert done.returncode == 2
     assert "journal.mark is gone" in done.stderr
     assert len(api.calls) == before
+
+
+def test_a_journal_changed_under_the_job_is_a_bug(command: Command, sandbox: Running) -> None:
+    """When the disk does not say in the end what was written, the job ends with 70."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    spoilt: list[int] = []
+
+    def spoil(_call: Call) -> None:
+        if not spoilt:
+            with (command.folder() / "journal.jsonl").open("r+b") as journal:
+                spoilt.append(journal.write(b"X"))
+
+    with sandbox(world(), on_call=spoil) as api:
+        done = command.run("run", "runs.csv", "--yes", "--base-url", api.url)
+    assert done.returncode == 70
+    assert "does not say what was done" in done.stdout
 
 
 def test_a_list_that_cannot_be_written(command: Command, sandbox: Running) -> None:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from bulk_delete.errors import InvalidInput, JobBusy, JournalFailed
 
@@ -45,14 +45,14 @@ class JobFolder:
 
     def plan(self, fingerprint: str) -> Path:
         """Return the place of a saved plan; plans are told apart by their fingerprints."""
-        return self.path / f"plan.{fingerprint[:16]}.jsonl"
+        return self.path / f"plan.{fingerprint[:16]}.bin"
 
     def forget_before(self, fingerprint: str) -> None:
         """Remove the plans but this one, and the summary: they told of an execution before.
 
         Raises JournalFailed.
         """
-        stale = [path for path in self.path.glob("plan.*.jsonl") if path != self.plan(fingerprint)]
+        stale = [path for path in self.path.glob("plan.*") if path != self.plan(fingerprint)]
         for path in (*stale, self.summary):
             try:
                 path.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def _holder(handle: int) -> str:
 
 
 class WholeFile:
-    """A text file that appears in one step: the old one stays until the new one is on the disk.
+    """A file that appears in one step: the old one stays until the new one is on the disk.
 
     Where nothing was written, `commit` removes the old one: no rows, no file.
     """
@@ -134,14 +134,14 @@ class WholeFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._new = path.with_name(f".{path.name}.{os.getpid()}.new")
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
 
-    def write(self, text: str) -> None:
+    def write(self, data: str | bytes) -> None:
         if self._file is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(self._new, flags, 0o600)
-            self._file = open(handle, "w", encoding="utf-8", newline="")  # noqa: PTH123, SIM115 - closed below
-        self._file.write(text)
+            self._file = open(handle, "wb")  # noqa: PTH123, SIM115 - closed below
+        self._file.write(data if isinstance(data, bytes) else data.encode())
 
     def commit(self) -> None:
         if self._file is None:
@@ -174,10 +174,10 @@ def whole_file(path: Path) -> Iterator[WholeFile]:
         file.drop()
 
 
-def write_whole(path: Path, lines: Iterable[str], *, even_empty: bool = False) -> None:
-    """Write the lines as a file, in one step. Raises JournalFailed."""
+def write_whole(path: Path, parts: Iterable[str | bytes], *, even_empty: bool = False) -> None:
+    """Write the parts as a file, in one step. Raises JournalFailed."""
     with whole_file(path) as file:
         if even_empty:
             file.write("")
-        for line in lines:
-            file.write(line)
+        for part in parts:
+            file.write(part)

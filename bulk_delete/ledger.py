@@ -6,18 +6,32 @@ pair out of doubt; a later refusal does not.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import assert_never
+from typing import Any, TypeAlias, assert_never
+
+import numpy as np
 
 from bulk_delete import events
+from bulk_delete.columns import Columns, Mask
 from bulk_delete.model import Batch, Pair, State, Verdict
 
 DONE = frozenset({State.DELETED, State.GONE})
 DOUBTED = frozenset({State.IN_DOUBT, State.UNKNOWN})
+STATES = tuple(State)
+Codes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+"""The places of states in STATES."""
+
+_CODES = {state: code for code, state in enumerate(STATES)}
+_UNSENT = _CODES[State.UNSENT]
 _SETTLED = {
     events.BatchFailed: State.FAILED,
     events.BatchGone: State.GONE,
     events.BatchUnknown: State.UNKNOWN,
 }
+
+
+def among(codes: Codes, states: Iterable[State]) -> Mask:
+    """Tell of each code whether it is that of one of the states."""
+    return np.isin(codes, [_CODES[state] for state in states])
 
 
 class Ledger:
@@ -32,6 +46,10 @@ class Ledger:
         """How many pairs each state has won (or lost) since the start."""
         self.calls = 0
         self.retries = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._states
 
     def state(self, result_id: int, run_id: int) -> State:
         runs = self._states.get(result_id)
@@ -56,8 +74,23 @@ class Ledger:
         verdict = self._verdicts.get(pair)
         return verdict if verdict and verdict.state is state else Verdict(state, "", None, "")
 
-    def count(self, pairs: Iterable[Pair]) -> Mapping[State, int]:
-        return Counter(self.state(*pair) for pair in pairs)
+    def codes(self, columns: Columns) -> Codes:
+        """Return the state of each pair, as its place in STATES."""
+        codes = np.full(columns.rows, _UNSENT, np.uint8)
+        if self._states:
+            known = np.fromiter(self._states, np.uint64, len(self._states))
+            rows = np.flatnonzero(np.isin(columns.result_ids, known))
+            some = columns.part(rows)
+            for row, result_id, run_id in zip(*map(np.ndarray.tolist, (rows, *some)), strict=True):
+                codes[row] = _CODES[self._states[result_id].get(run_id, State.UNSENT)]
+        return codes
+
+    def count(self, chunks: Iterable[Columns]) -> Mapping[State, int]:
+        """Count the pairs in each state."""
+        total = np.zeros(len(STATES), np.int64)
+        for columns in chunks:
+            total += np.bincount(self.codes(columns), minlength=len(STATES))
+        return {state: count for state, count in zip(STATES, total.tolist(), strict=True) if count}
 
     def pairs_in(self, states: frozenset[State]) -> Iterator[Pair]:
         """Yield every pair in one of the states, whatever plan it came from."""
@@ -66,8 +99,10 @@ class Ledger:
                 if state in states:
                     yield Pair(result_id, run_id)
 
-    def in_state(self, pairs: Iterable[Pair], state: State) -> Iterator[Pair]:
-        return (pair for pair in pairs if self.state(*pair) is state)
+    def in_state(self, chunks: Iterable[Columns], state: State) -> Iterator[Pair]:
+        """Yield those of some pairs that are in a state."""
+        for columns in chunks:
+            yield from columns.part(among(self.codes(columns), {state})).pairs()
 
     def apply(self, batch: Batch, event: events.OfBatch) -> None:
         """Take in an event of a batch, with the runs of that batch."""

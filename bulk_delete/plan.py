@@ -1,111 +1,142 @@
-"""What is to be sent: pairs, deduplicated, grouped by result, cut into batches. Pure."""
+"""What is to be sent: pairs grouped by result and cut into batches, and their figures. Pure."""
 
 import hashlib
-import struct
-from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
 
-from bulk_delete.model import MAX_BATCH, Pair
+import numpy as np
 
-_HASHED_AT_ONCE = 4096
+from bulk_delete.columns import Columns, Groups, Numbers, big_endian, grouped
+from bulk_delete.model import MAX_BATCH
+
+MOST_SHOWN = 10
+"""The biggest results that are kept by name."""
+
+_BATCHES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The runs of one result, ascending and without duplicates (64-bit array)."""
+    """A result and its runs, ascending and without duplicates.
+
+    `read(start, stop)` gives the runs from one place to another; there are `runs` of them.
+    """
 
     result_id: int
-    run_ids: "array[int]"
+    runs: int
+    read: Callable[[int, int], Numbers]
 
     @property
     def calls(self) -> int:
-        return -(-len(self.run_ids) // MAX_BATCH)
+        return -(-self.runs // MAX_BATCH)
 
     def batches(self) -> Iterator[tuple[int, ...]]:
-        for start in range(0, len(self.run_ids), MAX_BATCH):
-            yield tuple(self.run_ids[start : start + MAX_BATCH])
+        at_once = _BATCHES_AT_ONCE * MAX_BATCH
+        for start in range(0, self.runs, at_once):
+            run_ids = self.read(start, min(start + at_once, self.runs)).tolist()
+            for at in range(0, len(run_ids), MAX_BATCH):
+                yield tuple(run_ids[at : at + MAX_BATCH])
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Groups by result id, ascending. `rows` is the number of pairs read, duplicates included."""
-
-    groups: Mapping[int, Group]
-    rows: int
-
-    @cached_property
-    def runs(self) -> int:
-        return sum(len(group.run_ids) for group in self.groups.values())
-
-    @cached_property
-    def calls(self) -> int:
-        return sum(group.calls for group in self.groups.values())
-
-    @property
-    def results(self) -> int:
-        return len(self.groups)
-
-    @property
-    def duplicates(self) -> int:
-        return self.rows - self.runs
-
-    def pairs(self) -> Iterator[Pair]:
-        """Yield every pair once, ascending by result, then by run."""
-        for group in self.groups.values():
-            for run_id in group.run_ids:
-                yield Pair(group.result_id, run_id)
-
-    def lanes(self) -> Iterator[Group]:
-        """Yield the groups with the most batches first, so that none becomes the tail."""
-        yield from sorted(self.groups.values(), key=lambda group: (-group.calls, group.result_id))
-
-    def biggest(self, count: int = 10) -> list[Group]:
-        groups = self.groups.values()
-        return sorted(groups, key=lambda group: (-len(group.run_ids), group.result_id))[:count]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over the sorted pairs, each as two big-endian 64-bit integers."""
-        digest = hashlib.sha256()
-        pairs = self.pairs()
-        while chunk := list(islice(pairs, _HASHED_AT_ONCE)):
-            numbers = [number for pair in chunk for number in pair]
-            digest.update(struct.pack(f">{len(numbers)}Q", *numbers))
-        return digest.hexdigest()
-
-    def keep(self, wanted: Callable[[int, int], bool]) -> "Plan":
-        """Return the plan of the pairs for which `wanted(result_id, run_id)` holds."""
-        groups = {}
-        for result_id, group in self.groups.items():
-            run_ids = array("q", (run for run in group.run_ids if wanted(result_id, run)))
-            if run_ids:
-                groups[result_id] = Group(result_id, run_ids)
-        return Plan(groups, rows=sum(len(group.run_ids) for group in groups.values()))
-
-    def __contains__(self, pair: Pair) -> bool:
-        group = self.groups.get(pair.result_id)
-        if group is None:
-            return False
-        at = bisect_left(group.run_ids, pair.run_id)
-        return at < len(group.run_ids) and group.run_ids[at] == pair.run_id
+@dataclass(frozen=True, slots=True)
+class Biggest:
+    result_id: int
+    runs: int
+    calls: int
 
 
-def build(pairs: Iterable[Pair]) -> Plan:
-    """Deduplicate and group. Takes the pairs one at a time and keeps 8 bytes for each."""
-    found: dict[int, array[int]] = {}
-    rows = 0
-    for result_id, run_id in pairs:
-        rows += 1
-        runs = found.get(result_id)
-        if runs is None:
-            runs = found[result_id] = array("q")
-        runs.append(run_id)
-    groups = {
-        result_id: Group(result_id, array("q", sorted(set(found[result_id]))))
-        for result_id in sorted(found)
-    }
-    return Plan(groups, rows)
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A plan in numbers. The ranges are of the smallest and the largest id, None without any.
+
+    `biggest` are the results with the most runs. `fingerprint` is the SHA-256 (hex) over the
+    ascending pairs, each as two big-endian 64-bit integers.
+    """
+
+    runs: int
+    results: int
+    calls: int
+    result_ids: tuple[int, int] | None
+    run_ids: tuple[int, int] | None
+    biggest: tuple[Biggest, ...]
+    fingerprint: str
+
+
+class Tally:
+    """Adds up the figures of a plan whose pairs pass by in ascending order."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._runs = self._results = self._calls = 0
+        self._result_ids: tuple[int, int] | None = None
+        self._low, self._high = 2**64, 0
+        self._biggest: list[tuple[int, int]] = []
+        self._open: tuple[int, int] | None = None
+
+    def add(self, columns: Columns) -> Groups:
+        """Take the next pairs; return the results that are complete, with their counts."""
+        self._digest.update(big_endian(columns))
+        self._runs += columns.rows
+        self._low = min(self._low, int(columns.run_ids.min(initial=2**64 - 1)))
+        self._high = max(self._high, int(columns.run_ids.max(initial=0)))
+        groups = grouped(columns)
+        if groups.result_ids.size == 0:
+            return groups
+        if self._open:
+            last_id, count = self._open
+            if last_id == int(groups.result_ids[0]):
+                groups.counts[0] += np.uint64(count)
+            else:
+                groups = Groups(
+                    np.concatenate((np.array([last_id], np.uint64), groups.result_ids)),
+                    np.concatenate((np.array([count], np.uint64), groups.counts)),
+                )
+        self._open = int(groups.result_ids[-1]), int(groups.counts[-1])
+        return self._complete(Groups(groups.result_ids[:-1], groups.counts[:-1]))
+
+    def end(self) -> Groups:
+        """Return the last result, which only the end completes."""
+        last, self._open = self._open, None
+        ids, counts = ([last[0]], [last[1]]) if last else ([], [])
+        return self._complete(Groups(np.array(ids, np.uint64), np.array(counts, np.uint64)))
+
+    def figures(self) -> Figures:
+        """Return the figures of all that was added."""
+        return Figures(
+            runs=self._runs,
+            results=self._results,
+            calls=self._calls,
+            result_ids=self._result_ids,
+            run_ids=(self._low, self._high) if self._runs else None,
+            biggest=tuple(
+                Biggest(result_id, -runs, -(runs // MAX_BATCH)) for runs, result_id in self._biggest
+            ),
+            fingerprint=self._digest.hexdigest(),
+        )
+
+    def _complete(self, groups: Groups) -> Groups:
+        if groups.result_ids.size:
+            first, last = int(groups.result_ids[0]), int(groups.result_ids[-1])
+            self._result_ids = (self._result_ids[0] if self._result_ids else first, last)
+            self._results += groups.result_ids.size
+            self._calls += int(calls_of(groups.counts).sum())
+            self._keep_biggest(groups)
+        return groups
+
+    def _keep_biggest(self, groups: Groups) -> None:
+        least = -self._biggest[-1][0] if len(self._biggest) == MOST_SHOWN else 0
+        large = np.flatnonzero(groups.counts > least)
+        if large.size > MOST_SHOWN:
+            counts = groups.counts[large]
+            bound = np.partition(counts, counts.size - MOST_SHOWN)[counts.size - MOST_SHOWN]
+            above = large[counts > bound]
+            level = large[counts == bound]
+            large = np.concatenate((above, level[: MOST_SHOWN - above.size]))
+        new = zip(groups.counts[large].tolist(), groups.result_ids[large].tolist(), strict=True)
+        merged = sorted([*self._biggest, *((-runs, result_id) for runs, result_id in new)])
+        self._biggest = merged[:MOST_SHOWN]
+
+
+def calls_of(counts: Numbers) -> Numbers:
+    """Return the calls that results with so many runs take."""
+    return (counts + np.uint64(MAX_BATCH - 1)) // np.uint64(MAX_BATCH)

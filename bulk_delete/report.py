@@ -10,22 +10,21 @@ from typing import Any
 
 from bulk_delete.config import Input, Settings
 from bulk_delete.model import Counts, InputFile, Pair, Reject, State, Verdict
-from bulk_delete.plan import Plan
+from bulk_delete.plan import Biggest, Figures, Group
 
 _SHOWN_INPUTS = 5
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Biggest:
-    result_id: int
-    runs: int
-    calls: int
+_FORMULA = tuple("=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}")
+_FORMULA += tuple("\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}")
+"""What a spreadsheet takes a cell for a formula by."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """What a reviewer decides on. `seconds` is the time of the calls at the configured rate."""
+    """What a reviewer decides on.
+
+    `seconds` is the time of the calls at the configured rate; `rejects` are the first bad rows of
+    `bad_rows`.
+    """
 
     job: str | None
     base_url: str
@@ -34,12 +33,16 @@ class PlanView:
     counts: Counts
     biggest: tuple[Biggest, ...]
     ids: Mapping[str, tuple[int, int]]
+    rejects: tuple[Reject, ...]
+    bad_rows: int
     rate: str
     seconds: float
     command: str
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "counts": self.counts._asdict(), "ids": dict(self.ids)}
+        rejects = [row._asdict() for row in self.rejects]
+        counts, ids = self.counts._asdict(), dict(self.ids)
+        return {**asdict(self), "counts": counts, "ids": ids, "rejects": rejects}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +68,10 @@ class Summary:
         return {**asdict(self), "counts": dict(self.counts)}
 
 
-def id_ranges(plan: Plan) -> dict[str, tuple[int, int]]:
+def id_ranges(figures: Figures) -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest result and run id; nothing for an empty plan."""
-    if not plan.groups:
-        return {}
-    runs = [group.run_ids for group in plan.groups.values()]
-    return {
-        "result_id": (min(plan.groups), max(plan.groups)),
-        "run_id": (min(run[0] for run in runs), max(run[-1] for run in runs)),
-    }
-
-
-def biggest(plan: Plan) -> tuple[Biggest, ...]:
-    return tuple(
-        Biggest(group.result_id, len(group.run_ids), group.calls) for group in plan.biggest()
-    )
+    ranges = {"result_id": figures.result_ids, "run_id": figures.run_ids}
+    return {name: ids for name, ids in ranges.items() if ids}
 
 
 def plan_text(view: PlanView) -> str:
@@ -161,6 +153,10 @@ def command(
         "--base-url": _if_other(settings.api.base_url, default_settings.api.base_url),
         "--rate": _if_other(settings.limits.rate, default_settings.limits.rate),
         "--expect": expect,
+        "--protect": settings.guards.protect,
+        "--protect-action": _if_other(
+            settings.guards.protect_action, default_settings.guards.protect_action
+        ),
     }
     if verb == "run":
         flags["--max-runs"] = settings.guards.max_runs
@@ -204,12 +200,11 @@ def verdict_rows(verdicts: Iterable[tuple[Pair, Verdict]]) -> Iterator[str]:
         yield csv_line((*pair, verdict.state.value, verdict.reason, status, verdict.detail))
 
 
-def plan_rows(plan: Plan) -> Iterator[str]:
-    """Write a plan as grouped JSON Lines, sorted, at most one batch a line: itself an input."""
-    for group in plan.groups.values():
+def plan_rows(groups: Iterable[Group]) -> Iterator[str]:
+    """Write results as grouped JSON Lines, at most one batch a line: itself an input."""
+    for group in groups:
         for run_ids in group.batches():
-            ids = ", ".join(map(str, run_ids))
-            yield f'{{"result_id": {group.result_id}, "run_ids": [{ids}]}}\n'
+            yield f'{{"result_id": {group.result_id}, "run_ids": {list(run_ids)}}}\n'
 
 
 def csv_line(cells: Iterable[object]) -> str:

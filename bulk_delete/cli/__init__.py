@@ -1,7 +1,6 @@
 """The door: flags → calls → printing → exit code."""
 
 import sys
-import traceback
 from typing import NoReturn
 
 from bulk_delete.cli.printing import complain, prepare_streams
@@ -32,6 +31,8 @@ def main_inner(arguments: list[str]) -> int:
         complain("interrupted; what was sent, if anything, is in the job's journal")
         return 130
     except Exception:  # noqa: BLE001 - the contract has a code for what should not be
+        import traceback  # noqa: PLC0415 - hardly ever needed
+
         traceback.print_exc()
         complain("this is a bug; what was sent is in the journal. Please report the lines above")
         return Bug.exit_code

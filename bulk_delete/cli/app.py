@@ -15,11 +15,9 @@ from bulk_delete.cli.options import (
     run_settings,
     settings_of,
 )
-from bulk_delete.cli.sending import approved, send, show_end, show_plan, show_rest
 from bulk_delete.config import Settings, find_key
 from bulk_delete.folder import state_dir
-from bulk_delete.runner.intake import Order
-from bulk_delete.runner.job import open_job, open_saved_job
+from bulk_delete.runner.order import Order
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -68,6 +66,8 @@ def plan(
       bulk-delete plan export.csv --result-column res --run-column run --save plan.jsonl
       zcat runs.csv.gz | bulk-delete plan - --json
     """
+    from bulk_delete.cli.sending import show_plan  # noqa: PLC0415 - loads NumPy; --help does not
+
     settings = settings_of(given)
     order = Order(inputs, settings, name, expect, skip_failed)
     show_plan(order, _state(settings), save=save, as_json=as_json)
@@ -105,6 +105,9 @@ def run(
       bulk-delete run runs.csv --expect 3f0a… --yes --quiet
       bulk-delete run runs.jsonl --rate 600/m --max-runs 5000 --yes
     """
+    from bulk_delete.cli.sending import approved, send, show_end, show_plan  # noqa: PLC0415 - likewise
+    from bulk_delete.runner.job import open_job  # noqa: PLC0415 - likewise
+
     settings = settings_of(given)
     order = Order(inputs, settings, name, expect, skip_failed)
     state = _state(settings)
@@ -144,6 +147,9 @@ def resume(
       bulk-delete resume runs
       bulk-delete resume runs --skip-failed --rate 5/s
     """
+    from bulk_delete.cli.sending import send, show_end, show_rest  # noqa: PLC0415 - likewise
+    from bulk_delete.runner.job import open_saved_job  # noqa: PLC0415 - likewise
+
     settings = settings_of(given)
     key = find_key(settings.api, os.environ, home())
     order = Order((), settings, job_name, None, skip_failed)

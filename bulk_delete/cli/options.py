@@ -33,6 +33,8 @@ _FLAGS = (
     Flag("--on-bad-row", "input", "on_bad_row", "fail|skip", "Refuse all, or leave bad rows out."),
     Flag("--max-runs", "guards", "max_runs", "N", "Refuse a plan of more runs."),
     Flag("--max-results", "guards", "max_results", "N", "Refuse a plan that touches more results."),
+    Flag("--protect", "guards", "protect", "FILE", "Results or runs that are never sent."),
+    Flag("--protect-action", "guards", "protect_action", "remove|refuse", "If the input has any."),
     Flag("--rate", "limits", "rate", "N/s", "Calls per second, minute (N/m) or hour (N/h)."),
     Flag("--base-url", "api", "base_url", "URL", "Where the API is."),
     Flag("--state-dir", "state", "dir", "DIR", "Where the job folders are."),

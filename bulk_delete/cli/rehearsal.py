@@ -25,8 +25,8 @@ from bulk_delete.config import (
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import write_whole
 from bulk_delete.model import Pair
-from bulk_delete.runner.intake import Order
 from bulk_delete.runner.job import open_job
+from bulk_delete.runner.order import Order
 from bulk_delete.sandbox import CallLog, Faults, Server, World, in_background, serve
 from bulk_delete.sources import Source
 
@@ -114,7 +114,8 @@ def _share(text: str) -> float:
 
 
 def _world_of(source: str) -> World:
-    return World.of(row for row in Source((source,), Input()).rows() if isinstance(row, Pair))
+    rows = Source((source,), Input()).rows()
+    return World.of(pair for found in rows for pair in found.columns.pairs())
 
 
 def pair_rows(pairs: list[Pair]) -> list[str]:

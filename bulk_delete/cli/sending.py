@@ -7,25 +7,24 @@ from bulk_delete import report
 from bulk_delete.cli.printing import emit, tell
 from bulk_delete.config import ApiKey
 from bulk_delete.errors import InvalidInput, Refused
-from bulk_delete.runner.intake import Order
 from bulk_delete.runner.job import Job
+from bulk_delete.runner.order import Order
 from bulk_delete.runner.preview import preview, save_plan
-from bulk_delete.signals import ending
 from bulk_delete.sources import STDIN
 
 
 def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) -> None:
     """Print the plan; write it to `save`. Raises what planning raises."""
-    intake, view = preview(order, state)
-    if save:
-        save_plan(intake.plan, save, order.inputs)
+    with preview(order, state) as (intake, view):
+        if save:
+            save_plan(intake.plan, save, order.inputs)
     told = report.as_json(view.as_dict()) if as_json else report.plan_text(view)
     if not emit(told):
         raise InvalidInput("the plan could not be printed; nothing was sent")
     if as_json:
         return
-    if intake.rejected:
-        tell(f"Left out:\n{report.rejects_text(intake.first_rejects, intake.bad_rows)}\n")
+    if view.rejects:
+        tell(f"Left out:\n{report.rejects_text(view.rejects, view.bad_rows)}\n")
     emit(f"To send this and nothing else:\n  {view.command}\n")
 
 
@@ -43,6 +42,8 @@ def send(job: Job, key: ApiKey, approved_by: str, *, quiet: bool) -> report.Summ
 
 def show_end(summary: report.Summary, *, quiet: bool, as_json: bool) -> int:
     """Print how a job ended; return the exit code. To be called when the job is let go of."""
+    from bulk_delete.signals import ending  # noqa: PLC0415 - loads asyncio
+
     with ending(summary.exit_code):
         if as_json:
             emit(report.as_json(summary.as_dict()))
@@ -55,7 +56,7 @@ def approved(job: Job, *, yes: bool, quiet: bool) -> str:
     """Show the plan and have it confirmed; return by whom. Raises Refused."""
     if not quiet or not yes:
         tell(report.plan_text(job.view))
-    runs = job.todo.plan.runs
+    runs = job.todo.plan.figures.runs
     if runs == 0:
         return "nothing to approve"
     if yes:

@@ -2,7 +2,6 @@
 
 import hashlib
 import shlex
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +61,8 @@ def _read(path: Path) -> str:
 
 
 def _ask(command: str) -> str:
+    import subprocess  # noqa: PLC0415 - loads much, for a key that hardly anybody keeps so
+
     try:
         words = shlex.split(command)
         done = subprocess.run(  # noqa: S603 - the operator's own command, without a shell

@@ -1,9 +1,7 @@
 """Where settings come from; first match wins: flag, environment, file, ~/.cekura, default."""
 
 import dataclasses
-import difflib
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -102,6 +100,8 @@ def vendor_config(home: Path) -> Path:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises InvalidInput."""
+    import tomllib  # noqa: PLC0415 - many have no such file, and every command starts here
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -148,6 +148,8 @@ def _vendor_file(path: Path) -> Layer:
 
 
 def _nearest(word: str, known: object) -> str:
+    import difflib  # noqa: PLC0415 - for a mistake only
+
     near = difflib.get_close_matches(word, list(known), n=1)  # type: ignore[call-overload]
     return f"; did you mean {near[0]}?" if near else ""
 

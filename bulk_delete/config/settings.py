@@ -108,6 +108,8 @@ class Retry:
 class Guards:
     max_runs: int | None = None
     max_results: int | None = None
+    protect: Path | None = None
+    protect_action: Literal["remove", "refuse"] = "remove"
 
 
 @dataclass(frozen=True, slots=True)

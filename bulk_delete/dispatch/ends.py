@@ -25,7 +25,15 @@ class Recorder(Protocol):
 
     def record(self, batch: Batch, event: events.OfBatch) -> None: ...
 
+    def record_pairs(self, event: events.OfPairs) -> None: ...
+
     async def durable(self) -> None: ...
+
+
+class Shield(Protocol):
+    """Knows what must not be sent. Raises GaveUp when it does not know any more."""
+
+    async def held_back(self, result_id: int, run_ids: tuple[int, ...]) -> frozenset[int]: ...
 
 
 class Past(Protocol):
@@ -40,7 +48,7 @@ class Past(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where calls go, what paces and records them, what was before; clock and chance.
+    """Where calls go, what paces, records and holds them back, what was before; clock and chance.
 
     `clock` gives seconds, `dice` a number 0 ≤ x < 1, `new_id` a fresh request id.
     """
@@ -49,6 +57,7 @@ class Ends:
     pace: Pace
     recorder: Recorder
     past: Past
+    shield: Shield
     clock: Callable[[], float]
     dice: Callable[[], float]
     new_id: Callable[[], str]

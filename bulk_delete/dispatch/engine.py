@@ -14,7 +14,7 @@ from bulk_delete.dispatch.contact import MOST_WORN_OUT, Contact
 from bulk_delete.dispatch.ends import Ends
 from bulk_delete.dispatch.lanes import Lane, Lanes, Work
 from bulk_delete.dispatch.outcomes import Outcomes
-from bulk_delete.dispatch.sending import Answer, Sender
+from bulk_delete.dispatch.sending import Answer, HeldBack, Sender
 from bulk_delete.dispatch.stopping import Brake, LeaveOffError
 from bulk_delete.errors import Ending, GaveUp, JournalFailed
 from bulk_delete.health import Health
@@ -120,7 +120,11 @@ class Engine:
         """Bring a planned batch to its end. Raises LeaveOffError when the worker must let go."""
         while work.todo and not work.put_aside:
             batch = work.todo.pop()
-            await self._act(work, await self._sender.send(batch, accepted=work.lane.accepted))
+            answer = await self._sender.send(batch, accepted=work.lane.accepted)
+            if isinstance(answer, HeldBack):
+                self._hold_back(work, answer)
+            else:
+                await self._act(work, answer)
         if not work.put_aside:
             self._health.finished(work.runs - len(work.failed_before), work.failed)
         self._look_after_health()
@@ -154,6 +158,24 @@ class Engine:
                 await self._refuse_rest(work, fact, answer.decision.reason)
             case _:
                 assert_never(answer.decision)
+
+    def _hold_back(self, work: Work, held: HeldBack) -> None:
+        """Leave out what is protected; the rest goes on as a batch of its own."""
+        batch = held.batch
+        rest = tuple(run for run in batch.run_ids if run not in held.run_ids)
+        new = Batch(
+            number=self._number(),
+            result_id=batch.result_id,
+            run_ids=rest,
+            doubted=batch.doubted.intersection(rest),
+            parent=batch.number if held.sent else batch.parent,
+        )
+        if held.sent:
+            self._outcomes.split(batch, (new.number,) if rest else ())
+        self._outcomes.held_back(batch, held.run_ids)
+        work.hold_back(batch, held.run_ids)
+        if rest:
+            work.todo.append(new)
 
     def _split(self, work: Work, batch: Batch) -> None:
         """Close a batch and put its halves in its place, the first half on top."""

@@ -51,6 +51,23 @@ class Outcomes:
     def split(self, batch: Batch, into: tuple[int, ...]) -> None:
         self._recorder.record(batch, events.BatchSplit(batch.number, into))
 
+    def held_back(self, batch: Batch, run_ids: frozenset[int]) -> None:
+        """Settle runs that are protected: what may have been deleted is unknown."""
+        clear = tuple(run for run in batch.run_ids if run in run_ids and run not in batch.doubted)
+        doubted = tuple(run for run in batch.run_ids if run in run_ids and run in batch.doubted)
+        if clear:
+            self._recorder.record_pairs(events.BatchWithheld(batch.result_id, clear))
+        if doubted:
+            unknown = events.BatchUnknown(
+                batch=batch.number,
+                status=None,
+                reason="protected",
+                detail="may have been deleted before it was protected",
+                run_ids=doubted,
+                result_id=batch.result_id,
+            )
+            self._recorder.record(batch, unknown)
+
     def refused(self, batch: Batch, fact: Fact, reason: str, *, unsent: bool = False) -> None:
         """Settle a batch: what may have been deleted is unknown, the rest has failed."""
         status, detail = _told(fact)

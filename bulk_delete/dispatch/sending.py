@@ -40,6 +40,15 @@ class Answer:
     decision: Done | Split | Refuse | EndResult
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Some runs of a batch must not be sent; `sent`: earlier attempts were."""
+
+    batch: Batch
+    run_ids: frozenset[int]
+    sent: bool
+
+
 class Sender:
     def __init__(
         self, ends: Ends, retry: Retry, outcomes: Outcomes, contact: Contact, brake: Brake
@@ -51,7 +60,7 @@ class Sender:
         self._brake = brake
         self.in_flight = 0
 
-    async def send(self, batch: Batch, *, accepted: bool) -> Answer:
+    async def send(self, batch: Batch, *, accepted: bool) -> Answer | HeldBack:
         """Send until something is decided; `accepted`: the result has seen a 204.
 
         Raises LeaveOffError when the job stops first.
@@ -61,6 +70,8 @@ class Sender:
         last = 0.0
         while True:
             await self._turn()
+            if held := await self._held_back(batch):
+                return HeldBack(batch, held, sent=attempt > 0)
             before, last = last, self._ends.clock()
             if first is None:
                 first = before = last
@@ -103,6 +114,13 @@ class Sender:
     def give_up(self, what: str) -> None:
         last = self._outcomes.trouble
         self._brake.pull(GaveUp(f"the API stayed away: {what} (last: {last})"))
+
+    async def _held_back(self, batch: Batch) -> frozenset[int]:
+        try:
+            return await self._ends.shield.held_back(batch.result_id, batch.run_ids)
+        except GaveUp as ending:
+            self._brake.pull(ending)
+            raise LeaveOffError from None
 
     async def _turn(self) -> None:
         with self._brake.wait():

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from bulk_delete import events, report
 from bulk_delete.errors import (
@@ -38,9 +39,9 @@ async def close_books(
     except InvalidInput as error:
         endings = [*endings, JournalFailed(error.reason)]
     planned = job.todo.plan
-    states = on_disk.count(planned.pairs())
+    states = on_disk.count(planned.chunks())
     if not any(isinstance(ending, JournalFailed) for ending in endings) and states != live.count(
-        planned.pairs()
+        planned.chunks()
     ):
         endings = [*endings, Bug(f"{job.folder.journal} does not say what was done; keep it")]
     books = Books(job.todo.counts, states)
@@ -104,7 +105,7 @@ def _reason(ending: Ending | None, books: Books) -> str:
 def _write_lists(job: Job, ledger: Ledger) -> None:
     """Write `failed.csv` and `unknown.csv`, of all pairs that the inputs ask for."""
     for path, state in ((job.folder.failed, State.FAILED), (job.folder.unknown, State.UNKNOWN)):
-        pairs = ledger.in_state(job.intake.plan.pairs(), state)
+        pairs = ledger.in_state(job.intake.plan.chunks(), state)
         write_whole(path, report.verdict_rows((pair, ledger.told(pair)) for pair in pairs))
 
 
@@ -129,7 +130,7 @@ def _summary(
         calls=ledger.calls - job.calls_before,
         retries=ledger.retries - job.retries_before,
         seconds=seconds,
-        fingerprint=job.intake.plan.fingerprint,
+        fingerprint=job.intake.plan.figures.fingerprint,
         base_url=job.order.settings.api.base_url,
         folder=str(folder.path),
         files=files,
@@ -145,14 +146,19 @@ def _next(
         return None
     settings = job.order.settings
     again = report.command("resume", (job.name,), settings)
-    failed = states.get(State.FAILED, 0) or job.todo.counts.skipped
-    if isinstance(ending, Incomplete):
-        if job.leftover.doubts(ledger):
-            left = str(job.folder.leftover)
-            return report.command("run", (left,), settings, name=job.name)
-        if failed:
-            return f"look at {job.folder.failed}, then {again}"
-        if states.get(State.UNKNOWN, 0):
-            return again
-        return f"look at {job.folder.rejects}"
-    return again
+    if not isinstance(ending, Incomplete):
+        return again
+    if job.leftover.doubts(ledger):
+        left = str(job.folder.leftover)
+        return report.command("run", (left,), settings, name=job.name)
+    if states.get(State.FAILED, 0) or job.todo.counts.skipped:
+        return f"look at {job.folder.failed}, then {again}"
+    if states.get(State.UNKNOWN, 0):
+        return again
+    return f"look at {_left_out(job, states)}"
+
+
+def _left_out(job: Job, states: Mapping[State, int]) -> Path | None:
+    """Name the file that tells why the rest was left out."""
+    held = states.get(State.WITHHELD, 0)
+    return job.order.settings.guards.protect if held else job.folder.rejects

@@ -21,11 +21,12 @@ from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, JournalFailed
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.writer import Journal
-from bulk_delete.plan import Plan
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.job import Job
+from bulk_delete.runner.shield import Shield
 from bulk_delete.runner.watching import Gauge, Recording, Watcher
 from bulk_delete.signals import obeyed
+from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
 
 
@@ -44,7 +45,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
     _warn(job, key, watcher)
     async with open_client(settings.api, key, settings.limits.concurrency) as client:
         _list_leftover(job, job.leftover.before)
-        write_whole(folder.plan(plan.fingerprint), report.plan_rows(plan), even_empty=True)
+        write_whole(folder.plan(plan.figures.fingerprint), plan.raw())
         journal = Journal(folder.journal, folder.mark, job.history.end)
         execution = str(uuid.uuid4())
         endings: list[Ending] = []
@@ -55,7 +56,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                 try:
                     await _open_books(job, journal, execution, key, approved_by)
                     _list_leftover(job, job.leftover.plan)
-                    folder.forget_before(plan.fingerprint)
+                    folder.forget_before(plan.figures.fingerprint)
                     await _send(job, engine, gauge, watcher)
                     await journal.durable()
                 except JournalFailed as failure:
@@ -110,7 +111,7 @@ async def _open_books(
             base_url=job.order.settings.api.base_url,
             key_id=key.id,
             inputs=job.intake.inputs,
-            fingerprint=job.intake.plan.fingerprint,
+            fingerprint=job.intake.plan.figures.fingerprint,
             counts=job.todo.counts._asdict(),
             limits=_limits(job.order.settings),
             approved_by=approved_by,
@@ -122,7 +123,9 @@ async def _open_books(
 
 
 def _limits(settings: Settings) -> dict[str, str | int | float]:
+    protect = settings.guards.protect
     return {
+        **({"protect": str(protect)} if protect else {}),
         "rate": str(settings.limits.rate),
         "concurrency": settings.limits.concurrency,
         "timeout_s": settings.api.timeout,
@@ -142,11 +145,12 @@ def _engine(
         pace=throttle,
         recorder=Recording(journal, ledger, watcher),
         past=ledger,
+        shield=Shield(job.protection, lambda: watcher.log("info", "protect.renewed", {})),
         clock=time.monotonic,
         dice=random.random,
         new_id=lambda: str(uuid.uuid4()),
     )
-    workers = min(settings.limits.concurrency, max(1, job.todo.plan.results))
+    workers = min(settings.limits.concurrency, max(1, job.todo.plan.figures.results))
     limits = replace(settings.limits, concurrency=workers)
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
     return engine, Gauge(engine, throttle, ledger, job.todo.plan, time.monotonic)

@@ -1,43 +1,42 @@
-"""From inputs to what is to be sent: read, reject, deduplicate, subtract, guard."""
+"""From inputs to what is to be sent: read, reject, deduplicate, protect, subtract, guard."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bulk_delete import report
-from bulk_delete.config import Settings
+from bulk_delete.columns import Columns, Mask
 from bulk_delete.errors import InvalidInput, Refused
 from bulk_delete.folder import JobFolder, whole_file
 from bulk_delete.journal.reader import History
-from bulk_delete.ledger import Ledger
-from bulk_delete.model import Counts, InputFile, Pair, Reject
-from bulk_delete.plan import Plan, build
-from bulk_delete.sources import STDIN, Source, stem
+from bulk_delete.ledger import DONE, DOUBTED, Ledger, among
+from bulk_delete.model import Counts, InputFile, Reject, State
+from bulk_delete.runner.order import Order
+from bulk_delete.runner.protection import Protection
+from bulk_delete.sources import STDIN, Rows, Source, stem
+from bulk_delete.store import Builder, Plan, Scratch
 
 _SHOWN_REJECTS = 20
-_FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for: the inputs, the job's name (None: from the input) and the guards."""
-
-    inputs: tuple[str, ...]
-    settings: Settings
-    job: str | None = None
-    expect: str | None = None
-    skip_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """All rows of the inputs. `rejected` counts pairs, `bad_rows` the rows that held them."""
+    """All rows of the inputs, and the plan of those that may be sent.
+
+    `rejected`, `duplicates` and `protected` count pairs, `bad_rows` the rows that were rejected.
+    """
 
     plan: Plan
     rejected: int
     bad_rows: int
+    duplicates: int
+    protected: int
     first_rejects: tuple[Reject, ...]
     inputs: tuple[InputFile, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.rejected + self.duplicates + self.protected + self.plan.figures.runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +45,6 @@ class Todo:
 
     plan: Plan
     counts: Counts
-
-
-def check_order(order: Order) -> None:
-    """Refuse what cannot be meant, before anything is read. Raises InvalidInput."""
-    if order.expect is not None and not _FINGERPRINT.fullmatch(order.expect):
-        raise InvalidInput(
-            f"--expect {order.expect!r} is no fingerprint: give the 64 hex digits that plan prints"
-        )
 
 
 def job_name(order: Order) -> str | None:
@@ -65,86 +56,166 @@ def job_name(order: Order) -> str | None:
     return None
 
 
-def take_in(order: Order, folder: JobFolder | None) -> Intake:
-    """Read and check every row. Bad ones go to the job's `rejects.csv`.
+def take_in(
+    order: Order, folder: JobFolder | None, scratch: Scratch, stack: ExitStack
+) -> tuple[Intake, Protection | None]:
+    """Read and check every row. Bad ones go to the job's `rejects.csv`; `stack` closes the rest.
 
     Raises InvalidInput, naming file, line and cure, for damage that spoils a file and, unless bad
-    rows are skipped, for any bad row.
+    rows are skipped, for any bad row; Refused for a protected one where that is asked for;
+    ScratchError.
     """
+    protection = protection_of(order, scratch, stack)
     source = Source(order.inputs, order.settings.input)
-    first: list[Reject] = []
-    rejected = bad_rows = 0
+    rejects = _Rejects(folder)
+    with Builder(scratch) as builder:
+        if folder is None:
+            _read(source, builder, rejects, lambda _: None)
+        else:
+            with whole_file(folder.rejects) as file:
+                _read(source, builder, rejects, file.write)
+        if rejects.rows and order.settings.input.on_bad_row == "fail":
+            raise _bad_rows(rejects, folder)
+        unique = builder.plan()
+        stack.callback(unique.close)
+        rows = builder.rows
+    plan = without_protected(unique, protection, order)
+    stack.callback(plan.close)
+    intake = Intake(
+        plan=plan,
+        rejected=rejects.pairs,
+        bad_rows=rejects.rows,
+        duplicates=rows - unique.figures.runs,
+        protected=unique.figures.runs - plan.figures.runs,
+        first_rejects=tuple(rejects.first),
+        inputs=tuple(source.read),
+    )
+    return intake, protection
 
-    def good(keep: Callable[[str], None]) -> Iterator[Pair]:
-        nonlocal rejected, bad_rows
-        for row in source.rows():
-            if isinstance(row, Pair):
-                yield row
-                continue
-            if bad_rows == 0:
-                if folder:
-                    folder.make()
-                keep(report.REJECTS_HEADER)
+
+class _Rejects:
+    """Counts bad rows, and keeps the first of them."""
+
+    def __init__(self, folder: JobFolder | None) -> None:
+        self._folder = folder
+        self.rows = self.pairs = 0
+        self.first: list[Reject] = []
+
+    def take(self, rows: Rows, keep: Callable[[str], None]) -> None:
+        if rows.rejects and self.rows == 0:
+            if self._folder:
+                self._folder.make()
+            keep(report.REJECTS_HEADER)
+        for row in rows.rejects:
             keep(report.reject_row(row))
-            rejected += row.pairs
-            bad_rows += 1
-            if len(first) < _SHOWN_REJECTS:
-                first.append(row)
-
-    if folder is None:
-        plan = build(good(lambda _: None))
-    else:
-        with whole_file(folder.rejects) as file:
-            plan = build(good(file.write))
-    if bad_rows and order.settings.input.on_bad_row == "fail":
-        raise _bad_rows(first, bad_rows, folder)
-    return Intake(plan, rejected, bad_rows, tuple(first), tuple(source.read))
+        self.rows += len(rows.rejects)
+        self.pairs += sum(row.pairs for row in rows.rejects)
+        self.first += rows.rejects[: _SHOWN_REJECTS - len(self.first)]
 
 
-def subtract(intake: Intake, ledger: Ledger, *, skip_failed: bool) -> Todo:
-    """Take out what is done, pair by pair, and count where every row went."""
-    already = skipped = 0
+def _read(source: Source, builder: Builder, rejects: _Rejects, keep: Callable[[str], None]) -> None:
+    for rows in source.rows():
+        builder.add(rows.columns)
+        rejects.take(rows, keep)
 
-    def wanted(result_id: int, run_id: int) -> bool:
-        nonlocal already, skipped
-        if ledger.is_done(result_id, run_id):
-            already += 1
-            return False
-        if skip_failed and ledger.is_failed(result_id, run_id):
-            skipped += 1
-            return False
-        return True
 
-    left = intake.plan.keep(wanted)
+def protection_of(order: Order, scratch: Scratch, stack: ExitStack) -> Protection | None:
+    """Read what is protected, if anything is. Raises InvalidInput."""
+    path = order.settings.guards.protect
+    if path is None:
+        return None
+    protection = Protection(path, order.settings.input, scratch)
+    stack.callback(protection.close)
+    return protection
+
+
+def without_protected(plan: Plan, protection: Protection | None, order: Order) -> Plan:
+    """Take out what is protected. Raises Refused where that is asked for, and ScratchError."""
+    if protection is None:
+        return plan
+    left = plan.keep(lambda columns: ~protection.covers(columns))
+    try:
+        check_protected(order, plan.figures.runs - left.figures.runs)
+    except Refused:
+        left.close()
+        raise
+    return left
+
+
+def check_protected(order: Order, count: int) -> None:
+    """Refuse a plan that has protected runs, where that is asked for. Raises Refused."""
+    guards = order.settings.guards
+    if count and guards.protect_action == "refuse":
+        raise Refused(
+            f"{count:,} of the runs are protected by {guards.protect}; take them out of the input, "
+            "or have them left out with --protect-action remove"
+        )
+
+
+def subtract(
+    intake: Intake,
+    ledger: Ledger,
+    protection: Protection | None,
+    *,
+    skip_failed: bool,
+    stack: ExitStack,
+) -> Todo:
+    """Take out what is done, pair by pair, and count where every row went. Raises ScratchError.
+
+    `protection` is for a plan that was approved before it was read. What is protected and may have
+    been deleted stays in: it is not sent, but its doubt is told.
+    """
+    already = protected = skipped = 0
+
+    def wanted(columns: Columns) -> Mask:
+        nonlocal already, protected, skipped
+        codes = ledger.codes(columns)
+        out = among(codes, DONE)
+        already += int(out.sum())
+        if protection:
+            covered = protection.covers(columns) & ~out & ~among(codes, DOUBTED)
+            protected += int(covered.sum())
+            out |= covered
+        if skip_failed:
+            failed = among(codes, {State.FAILED}) & ~out
+            skipped += int(failed.sum())
+            out |= failed
+        return ~out
+
+    left = intake.plan
+    if protection or not ledger.is_empty:
+        left = intake.plan.keep(wanted)
+        stack.callback(left.close)
     counts = Counts(
-        rows=intake.plan.rows + intake.rejected,
+        rows=intake.rows,
         rejected=intake.rejected,
-        duplicates=intake.plan.duplicates,
-        protected=0,
+        duplicates=intake.duplicates,
+        protected=intake.protected + protected,
         already_done=already,
         skipped=skipped,
-        planned=left.runs,
-        results=left.results,
-        batches=left.calls,
+        planned=left.figures.runs,
+        results=left.figures.results,
+        batches=left.figures.calls,
     )
     return Todo(left, counts)
 
 
 def check_guards(order: Order, intake: Intake, todo: Todo) -> None:
     """Refuse what was not reviewed, and what is larger than allowed. Raises Refused."""
-    guards = order.settings.guards
-    if order.expect is not None and order.expect.lower() != intake.plan.fingerprint:
+    guards, planned = order.settings.guards, todo.plan.figures
+    fingerprint = intake.plan.figures.fingerprint
+    if order.expect is not None and order.expect.lower() != fingerprint:
         raise Refused(
-            f"--expect {order.expect}: the input's fingerprint is {intake.plan.fingerprint}, so "
+            f"--expect {order.expect}: the input's fingerprint is {fingerprint}, so "
             "these are other pairs than the reviewed ones. Review the plan again"
         )
-    if guards.max_runs is not None and todo.plan.runs > guards.max_runs:
+    if guards.max_runs is not None and planned.runs > guards.max_runs:
         raise Refused(
-            f"the plan has {todo.plan.runs:,} runs, more than --max-runs {guards.max_runs:,}"
+            f"the plan has {planned.runs:,} runs, more than --max-runs {guards.max_runs:,}"
         )
-    if guards.max_results is not None and todo.plan.results > guards.max_results:
+    if guards.max_results is not None and planned.results > guards.max_results:
         raise Refused(
-            f"the plan touches {todo.plan.results:,} results, more than --max-results "
+            f"the plan touches {planned.results:,} results, more than --max-results "
             f"{guards.max_results:,}"
         )
 
@@ -158,11 +229,11 @@ def check_target(history: History, base_url: str, job: str) -> None:
         )
 
 
-def _bad_rows(first: list[Reject], count: int, folder: JobFolder | None) -> InvalidInput:
+def _bad_rows(rejects: _Rejects, folder: JobFolder | None) -> InvalidInput:
     where = f"all are listed in {folder.rejects}" if folder else "a new --name has all listed"
-    rows = "1 row is bad" if count == 1 else f"{count:,} rows are bad"
+    rows = "1 row is bad" if rejects.rows == 1 else f"{rejects.rows:,} rows are bad"
     return InvalidInput(
         f"{rows}; nothing was sent ({where}):\n"
-        f"{report.rejects_text(first, count)}\n"
+        f"{report.rejects_text(rejects.first, rejects.rows)}\n"
         "Mend them, or leave them out with --on-bad-row skip"
     )

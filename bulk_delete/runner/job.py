@@ -1,32 +1,42 @@
 """A job from its inputs to the moment before its first call, under its lock."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bulk_delete import report
 from bulk_delete.config import Input
-from bulk_delete.errors import InvalidInput, Refused
+from bulk_delete.errors import InvalidInput, JournalFailed, Refused
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.opening import Mended, recover
 from bulk_delete.journal.reader import History
+from bulk_delete.model import InputFile
 from bulk_delete.runner.intake import (
     Intake,
-    Order,
     Todo,
     check_guards,
-    check_order,
+    check_protected,
     check_target,
     job_name,
+    protection_of,
     subtract,
     take_in,
 )
 from bulk_delete.runner.leftover import Leftover, find_leftover
+from bulk_delete.runner.order import Order, check_order
+from bulk_delete.runner.protection import Protection
+from bulk_delete.store import Plan, Scratch, ScratchError, SpoiltPlanError, open_plan
 
 BYTES_PER_RUN = 24
 BYTES_PER_CALL = 1200
 """What a planned run and a call take in the journal, with room for retries."""
+
+BYTES_PER_SAVED_RUN = 8
+BYTES_PER_SAVED_RESULT = 16
+"""What they take in the saved plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class Job:
     order: Order
     intake: Intake
     todo: Todo
+    protection: Protection | None
     history: History
     mended: Mended | None
     leftover: Leftover
@@ -54,10 +65,20 @@ def open_job(order: Order, state: Path) -> Iterator[Job]:
     if name is None:
         raise InvalidInput("give --name: neither standard input nor several inputs name a job")
     folder = JobFolder(state, name)
-    with folder.locked():
-        intake = take_in(order, folder)
+    with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
+        intake, protection = take_in(order, folder, scratch, stack)
         history, mended = recover(folder.journal, folder.mark, folder.broken)
-        yield _ready(order, name, folder, intake, history, mended)
+        todo = subtract(intake, history.ledger, None, skip_failed=order.skip_failed, stack=stack)
+        job = _Opening(order, name, folder, intake, todo, protection, history, mended)
+        yield _ready(job, scratch, stack)
+
+
+def has_started(folder: JobFolder) -> bool:
+    """Tell whether a job was ever started. Raises InvalidInput where that cannot be seen."""
+    try:
+        return folder.journal.exists() or folder.mark.exists()
+    except OSError as error:
+        raise InvalidInput(f"{folder.path}: cannot be looked into: {error.strerror}") from None
 
 
 @contextlib.contextmanager
@@ -65,75 +86,139 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
     """Open a job by its saved plan. Raises InvalidInput when there is none."""
     name = order.job or ""
     folder = JobFolder(state, name)
-    if not (folder.journal.exists() or folder.mark.exists()):
+    if not has_started(folder):
         raise InvalidInput(f"there is no job {name!r} in {state}{_others(state)}")
-    with folder.locked():
+    with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
         history, mended = recover(folder.journal, folder.mark, folder.broken)
         if history.started is None:
             raise InvalidInput(f"job {name!r} never started; use run with its input")
-        fingerprint = history.started.fingerprint
-        saved = folder.plan(fingerprint)
+        saved = folder.plan(history.started.fingerprint)
         if not saved.exists():
             raise InvalidInput(
                 f"job {name!r}: its saved plan {saved} is not there; use run with its input"
             )
-        settings = replace(order.settings, input=Input(format="jsonl"))
+        plan = _saved_plan(saved, history.started.fingerprint, scratch, stack)
+        settings = replace(order.settings, input=Input())
         order = replace(order, inputs=(str(saved),), settings=settings)
-        rejected = history.started.counts["rejected"]
-        intake = replace(take_in(order, None), rejected=rejected)
-        if intake.plan.fingerprint != fingerprint:
-            raise Refused(
-                f"{saved} is not the plan that was approved (fingerprint "
-                f"{intake.plan.fingerprint}, approved {fingerprint}); use run with the input"
-            )
-        yield _ready(order, name, folder, intake, history, mended)
+        intake = Intake(
+            plan=plan,
+            rejected=history.started.counts["rejected"],
+            bad_rows=0,
+            duplicates=0,
+            protected=0,
+            first_rejects=(),
+            inputs=(_as_input(saved),),
+        )
+        protection = protection_of(order, scratch, stack)
+        todo = subtract(
+            intake, history.ledger, protection, skip_failed=order.skip_failed, stack=stack
+        )
+        check_protected(order, todo.counts.protected)
+        job = _Opening(order, name, folder, intake, todo, protection, history, mended)
+        yield _ready(job, scratch, stack)
 
 
-def _ready(
-    order: Order,
-    name: str,
-    folder: JobFolder,
-    intake: Intake,
-    history: History,
-    mended: Mended | None,
-) -> Job:
-    check_target(history, order.settings.api.base_url, name)
-    todo = subtract(intake, history.ledger, skip_failed=order.skip_failed)
+@contextlib.contextmanager
+def _scratch(folder: JobFolder) -> Iterator[Scratch]:
+    """Keep temporary files in the job's folder, whose disk the job stands on anyway."""
+    try:
+        yield Scratch(folder.path)
+    except ScratchError as error:
+        raise JournalFailed(str(error)) from None
+
+
+def _saved_plan(path: Path, approved: str, scratch: Scratch, stack: ExitStack) -> Plan:
+    """Open the plan that was approved. Raises Refused for any other."""
+    try:
+        plan = open_plan(path, scratch)
+        stack.callback(plan.close)
+        plan.check()
+    except (OSError, SpoiltPlanError) as error:
+        raise Refused(
+            f"{path} is not the plan that was approved: {error}; use run with the input"
+        ) from None
+    fingerprint = plan.figures.fingerprint
+    if fingerprint != approved:
+        raise Refused(
+            f"{path} is not the plan that was approved (fingerprint {fingerprint}, approved "
+            f"{approved}); use run with the input"
+        )
+    return plan
+
+
+def _as_input(path: Path) -> InputFile:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return InputFile(str(path), digest.hexdigest(), file.tell())
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What is known of a job when its inputs and its journal have been read."""
+
+    order: Order
+    name: str
+    folder: JobFolder
+    intake: Intake
+    todo: Todo
+    protection: Protection | None
+    history: History
+    mended: Mended | None
+
+
+def _ready(found: _Opening, scratch: Scratch, stack: ExitStack) -> Job:
+    order, folder, intake, todo, history = (
+        found.order,
+        found.folder,
+        found.intake,
+        found.todo,
+        found.history,
+    )
+    check_target(history, order.settings.api.base_url, found.name)
     check_guards(order, intake, todo)
-    folder.room_for(todo.plan.runs * BYTES_PER_RUN + todo.plan.calls * BYTES_PER_CALL)
+    folder.room_for(_room(intake.plan, todo.plan))
     return Job(
-        name=name,
+        name=found.name,
         folder=folder,
         order=order,
         intake=intake,
         todo=todo,
+        protection=found.protection,
         history=history,
-        mended=mended,
-        leftover=find_leftover(folder, intake.plan, history),
-        view=view_of(order, name, intake, todo),
+        mended=found.mended,
+        leftover=find_leftover(folder, intake.plan, history, scratch, stack),
+        view=view_of(order, found.name, intake, todo),
         calls_before=history.ledger.calls,
         retries_before=history.ledger.retries,
     )
 
 
+def _room(plan: Plan, todo: Plan) -> int:
+    saved = plan.figures.runs * BYTES_PER_SAVED_RUN + plan.figures.results * BYTES_PER_SAVED_RESULT
+    return saved + todo.figures.runs * BYTES_PER_RUN + todo.figures.calls * BYTES_PER_CALL
+
+
 def view_of(order: Order, name: str | None, intake: Intake, todo: Todo) -> report.PlanView:
     limits = order.settings.limits
+    fingerprint = intake.plan.figures.fingerprint
     return report.PlanView(
         job=name,
         base_url=order.settings.api.base_url,
         inputs=intake.inputs,
-        fingerprint=intake.plan.fingerprint,
+        fingerprint=fingerprint,
         counts=todo.counts,
-        biggest=report.biggest(todo.plan),
-        ids=report.id_ranges(todo.plan),
+        biggest=todo.plan.figures.biggest,
+        ids=report.id_ranges(todo.plan.figures),
+        rejects=intake.first_rejects,
+        bad_rows=intake.bad_rows,
         rate=str(limits.rate),
-        seconds=todo.plan.calls / limits.rate.per_second,
+        seconds=todo.plan.figures.calls / limits.rate.per_second,
         command=report.command(
             "run",
             order.inputs,
             order.settings,
-            name=order.job if name else f"plan-{intake.plan.fingerprint[:8]}",
-            expect=intake.plan.fingerprint,
+            name=order.job if name else f"plan-{fingerprint[:8]}",
+            expect=fingerprint,
             skip_failed=order.skip_failed,
         ),
     )

@@ -1,17 +1,20 @@
 """What earlier plans still had to do and this one does not ask for: listed, and never forgotten."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from bulk_delete.columns import AT_ONCE, Columns, Mask, columns_of
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.reader import History
-from bulk_delete.ledger import DOUBTED, Ledger
-from bulk_delete.model import Pair, State
-from bulk_delete.plan import Plan, build
+from bulk_delete.ledger import DONE, DOUBTED, Ledger, among
+from bulk_delete.model import State
 from bulk_delete.sources import Source
+from bulk_delete.store import Builder, Plan, Scratch, SpoiltPlanError, open_plan
 
 _IN_DOUBT = frozenset({State.IN_DOUBT})
 _OPEN = frozenset({State.IN_DOUBT, State.UNKNOWN, State.FAILED})
@@ -39,47 +42,79 @@ class Leftover:
         up on count once more when their plan is replaced.
         """
         states = DOUBTED if self.replaced else _IN_DOUBT
-        return sum(ledger.state(*pair) in states for pair in self.plan.pairs())
+        counts = ledger.count(self.plan.chunks())
+        return sum(counts.get(state, 0) for state in states)
 
 
-def find_leftover(folder: JobFolder, plan: Plan, history: History) -> Leftover:
+def find_leftover(
+    folder: JobFolder, plan: Plan, history: History, scratch: Scratch, stack: ExitStack
+) -> Leftover:
     """Gather the rest of the plan before, of `leftover.csv`, and what the journal left open.
 
-    Raises InvalidInput when one of the files was spoilt.
+    Raises InvalidInput when one of the files was spoilt, and ScratchError.
     """
     ledger = history.ledger
 
-    def is_left(pair: Pair) -> bool:
-        return pair not in plan and not ledger.is_done(*pair)
+    def is_left(columns: Columns) -> Mask:
+        return ~(plan.holds(columns) | among(ledger.codes(columns), DONE))
 
-    replaced, lost = _replaced(folder, plan, history)
-    rest = [pair for pair in replaced.pairs() if is_left(pair)] if replaced else []
-    listed = list(_pairs(folder.leftover)) if folder.leftover.exists() else []
-    still_open = ledger.pairs_in(_OPEN)
-    left = build(pair for part in (rest, listed, still_open) for pair in part if is_left(pair))
-    counts = ledger.count(rest)
-    told = {state.value: counts[state] for state in State if counts.get(state)}
-    before = build([*listed, *left.pairs()])
-    return Leftover(left, before, told if replaced else None, lost)
+    replaced, lost = _replaced(folder, plan, history, scratch, stack)
+    rest = replaced.keep(is_left) if replaced else None
+    with Builder(scratch) as all_left, Builder(scratch) as all_listed:
+        if rest:
+            stack.callback(rest.close)
+            _take(all_left, rest)
+        if folder.leftover.exists():
+            for columns in _listed(folder.leftover):
+                all_left.add(columns)
+                all_listed.add(columns)
+        still_open = ledger.pairs_in(_OPEN)
+        while pairs := list(islice(still_open, AT_ONCE)):
+            all_left.add(columns_of(pairs))
+        everything = all_left.plan()
+        stack.callback(everything.close)
+        left = everything.keep(is_left)
+        stack.callback(left.close)
+        _take(all_listed, left)
+        before = all_listed.plan()
+        stack.callback(before.close)
+    told = None
+    if rest:
+        counts = ledger.count(rest.chunks())
+        told = {state.value: counts[state] for state in State if counts.get(state)}
+    return Leftover(left, before, told, lost)
 
 
-def _replaced(folder: JobFolder, plan: Plan, history: History) -> tuple[Plan | None, Path | None]:
+def _take(builder: Builder, plan: Plan) -> None:
+    for columns in plan.chunks():
+        builder.add(columns)
+
+
+def _replaced(
+    folder: JobFolder, plan: Plan, history: History, scratch: Scratch, stack: ExitStack
+) -> tuple[Plan | None, Path | None]:
     """Find the plan before, if it is another and unfinished; or its place, if it is lost."""
     started, finished = history.started, history.finished
     went_through = finished is not None and finished.exit_code in {0, 1}
-    if started is None or went_through or started.fingerprint == plan.fingerprint:
+    same = started is not None and started.fingerprint == plan.figures.fingerprint
+    if started is None or went_through or same:
         return None, None
     saved = folder.plan(started.fingerprint)
     if not saved.exists():
         return None, saved
-    return build(_pairs(saved)), None
+    try:
+        before = open_plan(saved, scratch)
+        stack.callback(before.close)
+        before.check()
+    except (OSError, SpoiltPlanError) as error:
+        raise InvalidInput(f"{saved}: {error}; this file is ours: move it away") from None
+    return before, None
 
 
-def _pairs(path: Path) -> Iterator[Pair]:
-    settings = Input(format="csv" if path.suffix == ".csv" else "jsonl")
-    for row in Source((str(path),), settings).rows():
-        if not isinstance(row, Pair):
+def _listed(path: Path) -> Iterator[Columns]:
+    for rows in Source((str(path),), Input(format="csv")).rows():
+        for row in rows.rejects:
             raise InvalidInput(
                 f"{path}, line {row.line}: {row.reason}; this file is ours: mend it or move it away"
             )
-        yield row
+        yield rows.columns

@@ -12,7 +12,7 @@ from bulk_delete.dispatch import Engine
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import Ledger
 from bulk_delete.model import Batch, State
-from bulk_delete.plan import Plan
+from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
 
 _RATE_OVER_S = 10.0
@@ -81,6 +81,13 @@ class Recording:
             fields |= {"result_id": batch.result_id, "runs": len(runs)}
             self._watcher.log(level, fields.pop("event"), fields)
 
+    def record_pairs(self, event: events.OfPairs) -> None:
+        self._journal.write(event)
+        self._ledger.apply_pairs(event)
+        fields = msgspec.to_builtins(event)
+        fields["runs"] = len(fields.pop("run_ids"))
+        self._watcher.log("warning", fields.pop("event"), fields)
+
     async def durable(self) -> None:
         await self._journal.durable()
 
@@ -100,10 +107,10 @@ class Gauge:
         self._throttle = throttle
         self._ledger = ledger
         self._clock = clock
-        self._base = Counter(ledger.count(plan.pairs()))
+        self._base = Counter(ledger.count(plan.chunks()))
         self._base.subtract(ledger.moves)
-        self._planned = plan.runs
-        self._batches = plan.calls
+        self._planned = plan.figures.runs
+        self._batches = plan.figures.calls
         self._calls_before = ledger.calls
         self._retries_before = ledger.retries
         self._seen = deque([(clock(), 0, 0)], maxlen=1000)

@@ -1,15 +1,16 @@
-"""Input files → pairs and rejects, in the order in which they stand."""
+"""Input files → pairs and rejects, a block at a time."""
 
 from collections.abc import Iterator
 from pathlib import PurePath
 
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput
-from bulk_delete.model import InputFile, Pair, Reject
+from bulk_delete.model import InputFile
 from bulk_delete.sources import csv_rows, jsonl_rows
-from bulk_delete.sources.files import STDIN, TextLines
+from bulk_delete.sources.files import STDIN, Feed
+from bulk_delete.sources.rows import WHOLE_RESULT, Rows, Wanted
 
-__all__ = ["STDIN", "Source", "stem"]
+__all__ = ["STDIN", "WHOLE_RESULT", "Rows", "Source", "stem"]
 
 _FORMATS = {
     ".csv": "csv",
@@ -29,30 +30,37 @@ def stem(path: str) -> str:
 
 
 class Source:
-    """Some inputs, read one after the other and one row at a time."""
+    """Some inputs, read one after the other.
 
-    def __init__(self, paths: tuple[str, ...], settings: Input) -> None:
+    With `whole_results`, rows without a run speak of a result as a whole, and their run id is
+    WHOLE_RESULT; else they are bad rows.
+    """
+
+    def __init__(
+        self, paths: tuple[str, ...], settings: Input, *, whole_results: bool = False
+    ) -> None:
         if paths.count(STDIN) > 1:
             raise InvalidInput("standard input (-) is named twice")
         if settings.result_column == settings.run_column:
             raise InvalidInput("--result-column and --run-column name the same column")
         self._paths = paths
-        self._settings = settings
+        self._format = settings.format
+        self._wanted = Wanted(settings.result_column, settings.run_column, whole_results)
         self.read: list[InputFile] = []
         """The files that have been read to their end."""
 
-    def rows(self) -> Iterator[Pair | Reject]:
-        """Yield every row. Raises InvalidInput for damage that spoils a whole file."""
+    def rows(self) -> Iterator[Rows]:
+        """Yield all rows. Raises InvalidInput for damage that spoils a whole file."""
         for path in self._paths:
-            with TextLines(path) as lines:
-                form = csv_rows if self._format(lines) == "csv" else jsonl_rows
-                yield from form.rows(lines, self._settings)
-                self.read.append(lines.read)
+            with Feed(path) as feed:
+                form = csv_rows if self._format_of(feed) == "csv" else jsonl_rows
+                yield from form.rows(feed, self._wanted)
+                self.read.append(feed.read)
 
-    def _format(self, lines: TextLines) -> str:
-        if self._settings.format != "auto":
-            return self._settings.format
-        suffixes = [suffix.lower() for suffix in PurePath(lines.path).suffixes]
+    def _format_of(self, feed: Feed) -> str:
+        if self._format != "auto":
+            return self._format
+        suffixes = [suffix.lower() for suffix in PurePath(feed.path).suffixes]
         named = [suffix for suffix in suffixes if suffix not in _PACKED]
         by_name = _FORMATS.get(named[-1]) if named else None
-        return by_name or ("jsonl" if lines.first in {"{", "["} else "csv")
+        return by_name or ("jsonl" if feed.first in {"{", "["} else "csv")

@@ -20,3 +20,11 @@ def parse_id(text: str) -> int:
     if len(digits) > _MOST_DIGITS or int(digits) > MAX_ID:
         raise ValueError(f"{digits[:_SHOWN]} is above 2^63-1")
     return int(digits)
+
+
+def named_id(text: str, name: str) -> int:
+    """Read an id. Raises ValueError with its name and the reason."""
+    try:
+        return parse_id(text)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None

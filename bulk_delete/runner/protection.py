@@ -1,0 +1,80 @@
+"""Runs that must never be sent: `--protect FILE`, read when a job starts and when it changes."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bulk_delete.columns import Columns, Mask
+from bulk_delete.config import Input
+from bulk_delete.errors import InvalidInput
+from bulk_delete.model import Reject
+from bulk_delete.report import rejects_text
+from bulk_delete.sources import STDIN, WHOLE_RESULT, Source
+from bulk_delete.store import Builder, Plan, Scratch, ScratchError
+
+_SHOWN = 20
+
+
+class Protection:
+    """The pairs and results of one file. Raises InvalidInput when it is made and cannot be read."""
+
+    def __init__(self, path: Path, settings: Input, scratch: Scratch) -> None:
+        self._path = path
+        self._settings = replace(settings, format="auto")
+        self._scratch = scratch
+        self._version, self._plan = self.read()
+
+    def close(self) -> None:
+        self._plan.close()
+
+    def covers(self, columns: Columns) -> Mask:
+        """Tell of each of some ascending pairs whether it is protected."""
+        whole = Columns(columns.result_ids, np.full(columns.rows, WHOLE_RESULT, np.uint64))
+        return self._plan.holds(columns) | self._plan.holds(whole)
+
+    @property
+    def changed(self) -> bool:
+        return self._seen() != self._version
+
+    def read(self) -> "_Read":
+        """Read the file. Raises InvalidInput."""
+        if str(self._path) == STDIN:
+            raise InvalidInput("--protect: standard input cannot be read again; name a file")
+        version = self._seen()
+        first: list[Reject] = []
+        count = 0
+        source = Source((str(self._path),), self._settings, whole_results=True)
+        with Builder(self._scratch) as builder:
+            try:
+                for rows in source.rows():
+                    builder.add(rows.columns)
+                    count += len(rows.rejects)
+                    first += rows.rejects[: _SHOWN - len(first)]
+                if count == 0:
+                    return version, builder.plan()
+            except InvalidInput as error:
+                raise InvalidInput(f"--protect {error.reason}") from None
+            except ScratchError as error:
+                raise InvalidInput(f"--protect {self._path}: {error}") from None
+        bad = "1 row is bad" if count == 1 else f"{count:,} rows are bad"
+        raise InvalidInput(
+            f"--protect {self._path}: {bad}, so it is not known what to protect; mend the file:\n"
+            f"{rejects_text(first, count)}"
+        )
+
+    def take(self, read: "_Read") -> None:
+        """Go by what was read from now on."""
+        self._plan.close()
+        self._version, self._plan = read
+
+    def _seen(self) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - before each send, so it should be cheap
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+_Read = tuple[tuple[int, int, int] | None, Plan]

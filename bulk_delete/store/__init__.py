@@ -1,0 +1,17 @@
+"""Plans on the disk: any number of pairs in little memory, sorted, and read back in streams.
+
+Nothing but a saved plan has a name: whatever ends the process, nothing else is left behind.
+"""
+
+from bulk_delete.store.build import Builder
+from bulk_delete.store.plan_file import Plan, SpoiltPlanError, open_plan
+from bulk_delete.store.scratch import Scratch, ScratchError
+
+__all__ = [
+    "Builder",
+    "Plan",
+    "Scratch",
+    "ScratchError",
+    "SpoiltPlanError",
+    "open_plan",
+]

@@ -1,0 +1,88 @@
+"""Temporary files without a name, and the one way in which they fail."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from bulk_delete.columns import Numbers
+
+WORD = 8
+"""Bytes of a number."""
+
+
+class ScratchError(Exception):
+    """The disk for temporary files cannot be used. The text says where, why and what to do."""
+
+
+class Scratch:
+    """A folder for temporary files: the given one, or the system's (TMPDIR)."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    def file(self) -> "ScratchFile":
+        """Make a file. Raises ScratchError."""
+        try:
+            return ScratchFile(tempfile.TemporaryFile(dir=self._folder, buffering=0), self)
+        except OSError as error:
+            raise self.error(error) from None
+
+    def error(self, error: OSError) -> ScratchError:
+        folder = self._folder or tempfile.gettempdir()
+        cure = (
+            "give --state-dir a disk with room for 40 bytes a row"
+            if self._folder
+            else "set TMPDIR to a disk with room for 40 bytes a row"
+        )
+        return ScratchError(
+            f"{folder}: temporary files cannot be written: {error.strerror or error}; {cure}"
+        )
+
+
+class ScratchFile:
+    """Numbers, appended at the end and read from anywhere. Places are counted in numbers."""
+
+    def __init__(self, file: IO[bytes], scratch: Scratch) -> None:
+        self._file = file
+        self._scratch = scratch
+        self.size = 0
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def append(self, numbers: Numbers) -> None:
+        """Write at the end. Raises ScratchError."""
+        if numbers.size:
+            self.put(self.size, np.ascontiguousarray(numbers, "<u8").data.cast("B"))
+            self.size += numbers.size
+
+    def put(self, place: int, data: bytes | memoryview) -> None:
+        """Write bytes at a place. Raises ScratchError."""
+        view, offset = memoryview(data), place * WORD
+        try:
+            while view:
+                written = os.pwrite(self.fileno(), view, offset)
+                view, offset = view[written:], offset + written
+        except OSError as error:
+            raise self._scratch.error(error) from None
+
+    def read(self, start: int, stop: int) -> Numbers:
+        return read_numbers(self.fileno(), start * WORD, stop - start)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_numbers(handle: int, offset: int, count: int) -> Numbers:
+    """Read `count` numbers from a place in bytes. Raises OSError for a file that lacks some."""
+    data = bytearray(count * WORD)
+    view = memoryview(data)
+    while view:
+        taken = os.preadv(handle, [view], offset)
+        if taken == 0:
+            raise OSError("the file has been cut")
+        view, offset = view[taken:], offset + taken
+    return np.frombuffer(data, "<u8")

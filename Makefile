@@ -3,13 +3,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test bench check format clean
 
 demo: .venv/.installed
 	@$(BIN)/bulk-delete demo
 
 test: .venv/.developed
 	$(BIN)/pytest
+
+# BENCH has more words for it: make bench BENCH='--rows 1000000 --only csv gz --json out.json'
+bench: .venv/.benched
+	$(BIN)/python -m tests.benchmarks.bench $(BENCH)
 
 check: .venv/.developed
 	$(BIN)/ruff format --check .
@@ -33,4 +37,8 @@ clean:
 
 .venv/.developed: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ .venv/.installed
+
+.venv/.benched: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@ .venv/.installed

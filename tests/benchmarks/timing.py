@@ -1,0 +1,44 @@
+"""Runs a command as a whole process, and takes its time and the peak of its memory."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in one of ru_maxrss
+
+
+class CommandError(Exception):
+    """A command failed, or did not count what was made."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """`seconds` of wall time; `mb`, in 10^6 bytes, of the largest process of its tree."""
+
+    seconds: float
+    mb: float
+    out: str
+
+
+def timed(words: Sequence[str], folder: Path) -> Timed:
+    """Run a command in the folder. Its `mb` is never below what this process itself takes."""
+    # Into files, since nobody would read pipes while wait4 waits.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        start = time.perf_counter()
+        with subprocess.Popen(
+            words, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        ) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            tail = err.read().decode(errors="replace")[-2000:]
+            raise CommandError(f"exit code {process.returncode} of {' '.join(words)}\n{tail}")
+        return Timed(seconds, usage.ru_maxrss * RSS_UNIT / 1e6, out.read().decode())

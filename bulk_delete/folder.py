@@ -89,6 +89,7 @@ class JobFolder:
                     f"{self.path / 'lock'} cannot be written: {error.strerror}; make room, or give "
                     "--state-dir another disk"
                 ) from None
+            _sweep(self.path)
             yield
         finally:
             os.close(handle)  # which lets go of the lock; the file stays
@@ -101,6 +102,17 @@ class JobFolder:
                 f"{self.path}: {free / 1e6:,.1f} MB free, the journal of this plan needs about "
                 f"{needed / 1e6:,.1f} MB; make room, or give --state-dir another disk"
             )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process had not finished writing."""
+    for path in folder.glob(".*.new"):
+        with contextlib.suppress(ValueError, OSError):
+            pid = int(path.name.split(".")[-2])
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                path.unlink()
 
 
 def _take(handle: int, job: str) -> None:

@@ -173,7 +173,7 @@ class Engine:
         if held.sent:
             self._outcomes.split(batch, (new.number,) if rest else ())
         self._outcomes.held_back(batch, held.run_ids)
-        work.hold_back(batch, held.run_ids)
+        work.hold_back(held.run_ids)
         if rest:
             work.todo.append(new)
 

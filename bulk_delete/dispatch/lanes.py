@@ -43,10 +43,9 @@ class Work:
         """Count the runs of a batch that failed, or are unknown."""
         self.failed += sum(run not in self.failed_before for run in batch.run_ids)
 
-    def hold_back(self, batch: Batch, run_ids: frozenset[int]) -> None:
-        """Take runs out that are protected: they tell nothing, unless they are in doubt."""
-        self.failed += len(run_ids & batch.doubted)
-        self.runs -= len(run_ids - batch.doubted)
+    def hold_back(self, run_ids: frozenset[int]) -> None:
+        """Take out runs that are protected: they tell nothing of the API."""
+        self.runs -= len(run_ids)
         self.failed_before -= run_ids
 
 

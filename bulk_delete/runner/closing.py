@@ -148,7 +148,7 @@ def _next(
     again = report.command("resume", (job.name,), settings)
     if not isinstance(ending, Incomplete):
         return again
-    if job.leftover.doubts(ledger):
+    if job.leftover.doubts(ledger, job.protection):
         left = str(job.folder.leftover)
         return report.command("run", (left,), settings, name=job.name)
     if states.get(State.FAILED, 0) or job.todo.counts.skipped:
@@ -160,5 +160,6 @@ def _next(
 
 def _left_out(job: Job, states: Mapping[State, int]) -> Path | None:
     """Name the file that tells why the rest was left out."""
-    held = states.get(State.WITHHELD, 0)
-    return job.order.settings.guards.protect if held else job.folder.rejects
+    if states.get(State.WITHHELD, 0) or not job.todo.counts.rejected:
+        return job.order.settings.guards.protect
+    return job.folder.rejects

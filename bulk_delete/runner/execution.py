@@ -96,6 +96,8 @@ def _warn(job: Job, key: ApiKey, watcher: Watcher) -> None:
     before = job.history.started
     if before and before.key_id != key.id:
         watcher.log("warning", "key.changed", {"before": before.key_id, "now": key.id})
+    if before and "protect" in before.limits and not job.protection:
+        watcher.log("warning", "protect.missing", {"before": before.limits["protect"]})
 
 
 async def _open_books(

@@ -124,7 +124,7 @@ def protection_of(order: Order, scratch: Scratch, stack: ExitStack) -> Protectio
     path = order.settings.guards.protect
     if path is None:
         return None
-    protection = Protection(path, order.settings.input, scratch)
+    protection = Protection(path, scratch)
     stack.callback(protection.close)
     return protection
 

@@ -13,6 +13,7 @@ from bulk_delete.folder import JobFolder
 from bulk_delete.journal.reader import History
 from bulk_delete.ledger import DONE, DOUBTED, Ledger, among
 from bulk_delete.model import State
+from bulk_delete.runner.protection import Protection
 from bulk_delete.sources import Source
 from bulk_delete.store import Builder, Plan, Scratch, SpoiltPlanError, open_plan
 
@@ -35,14 +36,19 @@ class Leftover:
     replaced: Mapping[str, int] | None
     lost: Path | None
 
-    def doubts(self, ledger: Ledger) -> int:
+    def doubts(self, ledger: Ledger, protection: Protection | None = None) -> int:
         """Count the pairs outside the plan of which nobody knows whether they are deleted.
+
+        With a protection, those that it lets through.
 
         Those that the journal leaves in doubt count until they are settled; those that were given
         up on count once more when their plan is replaced.
         """
         states = DOUBTED if self.replaced else _IN_DOUBT
-        counts = ledger.count(self.plan.chunks())
+        chunks = self.plan.chunks()
+        if protection:
+            chunks = (columns.part(~protection.covers(columns)) for columns in chunks)
+        counts = ledger.count(chunks)
         return sum(counts.get(state, 0) for state in states)
 
 

@@ -1,7 +1,6 @@
 """Runs that must never be sent: `--protect FILE`, read when a job starts and when it changes."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,8 @@ _SHOWN = 20
 class Protection:
     """The pairs and results of one file. Raises InvalidInput when it is made and cannot be read."""
 
-    def __init__(self, path: Path, settings: Input, scratch: Scratch) -> None:
+    def __init__(self, path: Path, scratch: Scratch) -> None:
         self._path = path
-        self._settings = replace(settings, format="auto")
         self._scratch = scratch
         self._version, self._plan = self.read()
 
@@ -45,7 +43,7 @@ class Protection:
         version = self._seen()
         first: list[Reject] = []
         count = 0
-        source = Source((str(self._path),), self._settings, whole_results=True)
+        source = Source((str(self._path),), Input(), whole_results=True)
         with Builder(self._scratch) as builder:
             try:
                 for rows in source.rows():

@@ -50,9 +50,10 @@ def _header(feed: Feed, wanted: Wanted) -> Layout:
         if column not in names:
             shown = ", ".join(repr(name[:40]) for name in names[:12])
             flag = "--result-column" if column == wanted.result_column else "--run-column"
+            cure = "" if wanted.whole_results else f", or name the column with {flag}"
             raise feed.refuse(
                 f"the header has no column {column!r}, only {shown}; "
-                f"the first line must be {wanted.header}, or name the column with {flag}",
+                f"the first line must be {wanted.header}{cure}",
                 line,
             )
     run_at = names.index(wanted.run_column) if wanted.run_column in names else None

@@ -169,7 +169,11 @@ class Feed:
         """Return how many of the new bytes are whole lines before the first that is no text."""
         nul = new.find(b"\0")
         line_start = len(new) if nul < 0 else new.rfind(b"\n", 0, nul) + 1
-        told = "holds a NUL byte; this is no text, or it is UTF-16" if nul >= 0 else ""
+        told = (
+            "holds a NUL byte, so it is no text, or UTF-16: iconv -f UTF-16 -t UTF-8"
+            if nul >= 0
+            else ""
+        )
         try:
             new[:line_start].decode("utf-8")
         except UnicodeDecodeError as error:

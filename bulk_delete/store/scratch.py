@@ -31,15 +31,18 @@ class Scratch:
             raise self.error(error) from None
 
     def error(self, error: OSError) -> ScratchError:
-        folder = self._folder or tempfile.gettempdir()
-        cure = (
-            "give --state-dir a disk with room for 40 bytes a row"
-            if self._folder
-            else "set TMPDIR to a disk with room for 40 bytes a row"
-        )
+        change = "give --state-dir" if self._folder else "set TMPDIR to"
         return ScratchError(
-            f"{folder}: temporary files cannot be written: {error.strerror or error}; {cure}"
+            f"{self._folder or _default_folder()}: temporary files cannot be written: "
+            f"{error.strerror or error}; {change} a disk with room for 40 bytes a row"
         )
+
+
+def _default_folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # it has looked for one that can be written, in vain
+        return os.environ.get("TMPDIR", "TMPDIR")
 
 
 class ScratchFile:

@@ -167,6 +167,7 @@ def command(tmp_path: Path) -> Command:
         "BULK_DELETE_RETRY_BASE": "20ms",
         "BULK_DELETE_LIMITS_RATE": "2000/s",
         "PYTHONWARNINGS": "error",
+        "SSL_CERT_FILE": os.devnull,  # loading the system's takes an eighth of each start
     }
     return Command(tmp_path, environ)
 

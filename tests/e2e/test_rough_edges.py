@@ -257,6 +257,24 @@ def test_save_spoils_nothing(command: Command, target: str) -> None:
     assert sorted(entry.name for entry in command.home.iterdir()) == ["fifo", "runs.csv"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "runs.csv", "--state-dir", "x" * 300),
+        ("resume", "runs", "--state-dir", "x" * 300),
+        ("plan", "runs.csv", "--save", "x" * 300 + ".jsonl"),
+        ("plan", "runs.csv", "--state-dir", "runs.csv/x"),
+    ],
+)
+def test_a_place_that_cannot_be_is_no_bug(command: Command, words: tuple[str, ...]) -> None:
+    """A folder or a file that the system does not even look at ends with 2, by its name."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    done = command.run(*words)
+    assert done.returncode == 2
+    assert words[-1] in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_save_goes_through_a_link(command: Command) -> None:
     """`--save` to a link writes the file behind it and leaves the link."""
     write_csv(command.home / "runs.csv", PAIRS)

@@ -346,17 +346,36 @@ def test_resume_needs_no_input(command: Command, sandbox: Running) -> None:
     assert command.summary()["counts"]["skipped"] == 1
 
 
-def test_resume_of_a_changed_plan_is_refused(command: Command, sandbox: Running) -> None:
+@pytest.mark.parametrize("change", ["another run", "other figures", "cut", "another plan"])
+def test_resume_of_a_changed_plan_is_refused(
+    command: Command, sandbox: Running, change: str
+) -> None:
     """A saved plan that was edited is not what was approved: code 4, nothing sent."""
     write_csv(command.home / "runs.csv", [*PAIRS[:5], Pair(PAIRS[0].result_id, 1)])
     with sandbox(world()) as api:
         command.run("run", "runs.csv", "--yes", "--base-url", api.url)
-        (plan,) = command.folder().glob("plan.*.jsonl")
-        plan.write_text(plan.read_text() + '{"result_id": 1, "run_id": 2}\n')
+        (plan,) = command.folder().glob("plan.*.bin")
+        whole = plan.read_bytes()
+        match change:
+            case "another run":
+                one, two = (number.to_bytes(8, "little") for number in (1, 2))
+                assert whole.count(one, 2048) == 1
+                changed = whole[:2048] + whole[2048:].replace(one, two)
+            case "other figures":
+                changed = whole.replace(b'"runs":6', b'"runs":5', 1)
+            case "cut":
+                changed = whole[:-8]
+            case _:
+                write_csv(command.home / "other.csv", PAIRS[5:9])
+                command.run("run", "other.csv", "--yes", "--base-url", api.url)
+                (other,) = command.folder("other").glob("plan.*.bin")
+                changed = other.read_bytes()
+        assert changed != whole
+        plan.write_bytes(changed)
         before = len(api.calls)
         done = command.run("resume", "runs", "--base-url", api.url)
     assert done.returncode == 4
-    assert "not the plan that was approved" in done.stderr
+    assert f"{plan} is not the plan that was approved" in done.stderr
     assert len(api.calls) == before
 
 

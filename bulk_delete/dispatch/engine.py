@@ -160,11 +160,11 @@ class Engine:
                 assert_never(answer.decision)
 
     def _hold_back(self, work: Work, held: HeldBack) -> None:
-        """Leave out what is protected; the rest goes on as a batch of its own."""
+        """Leave out what is protected; the rest of a batch that was sent goes on as a new one."""
         batch = held.batch
         rest = tuple(run for run in batch.run_ids if run not in held.run_ids)
         new = Batch(
-            number=self._number(),
+            number=self._number() if held.sent else batch.number,
             result_id=batch.result_id,
             run_ids=rest,
             doubted=batch.doubted.intersection(rest),

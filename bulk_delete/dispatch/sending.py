@@ -116,11 +116,15 @@ class Sender:
         self._brake.pull(GaveUp(f"the API stayed away: {what} (last: {last})"))
 
     async def _held_back(self, batch: Batch) -> frozenset[int]:
+        held: frozenset[int] = frozenset()
         try:
-            return await self._ends.shield.held_back(batch.result_id, batch.run_ids)
+            with self._brake.wait():
+                held = await self._ends.shield.held_back(batch.result_id, batch.run_ids)
         except GaveUp as ending:
             self._brake.pull(ending)
-            raise LeaveOffError from None
+        if self._brake.pulled:
+            raise LeaveOffError
+        return held
 
     async def _turn(self) -> None:
         with self._brake.wait():

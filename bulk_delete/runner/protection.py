@@ -1,6 +1,8 @@
 """Runs that must never be sent: `--protect FILE`, read when a job starts and when it changes."""
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,7 @@ class Protection:
         if str(self._path) == STDIN:
             raise InvalidInput("--protect: standard input cannot be read again; name a file")
         version = self._seen()
+        self._check_kind()
         first: list[Reject] = []
         count = 0
         source = Source((str(self._path),), Input(), whole_results=True)
@@ -66,6 +69,17 @@ class Protection:
         """Go by what was read from now on."""
         self._plan.close()
         self._version, self._plan = read
+
+    def _check_kind(self) -> None:
+        with contextlib.suppress(OSError):  # the source will tell
+            found = self._path.stat()
+            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+                raise InvalidInput(f"--protect {self._path}: cannot be read again; name a file")
+            if found.st_size == 0:
+                raise InvalidInput(
+                    f"--protect {self._path}: is empty, as a file is that is being written; where "
+                    "nothing is to be protected, leave --protect out"
+                )
 
     def _seen(self) -> tuple[int, int, int] | None:
         try:

@@ -22,6 +22,7 @@ class Shield:
         self._protection = protection
         self._renewed = renewed
         self._reading = anyio.Lock()
+        self._given_up: GaveUp | None = None
 
     async def held_back(self, result_id: int, run_ids: tuple[int, ...]) -> frozenset[int]:
         """Return those of a batch's runs that are protected now. Raises GaveUp."""
@@ -30,6 +31,8 @@ class Shield:
             return frozenset()
         if protection.changed:
             async with self._reading:
+                if self._given_up:
+                    raise self._given_up
                 if protection.changed:
                     await self._renew(protection)
         runs = np.array(run_ids, np.uint64)
@@ -42,9 +45,10 @@ class Shield:
                 read = await anyio.to_thread.run_sync(protection.read)
             except InvalidInput as error:
                 if tries == _TRIES:
-                    raise GaveUp(
+                    self._given_up = GaveUp(
                         f"{error.reason}; nothing is sent while it is not known what is protected"
-                    ) from None
+                    )
+                    raise self._given_up from None
                 await anyio.sleep(_PAUSE_S)
             else:
                 protection.take(read)

@@ -17,9 +17,7 @@ class Aside:
         self._thread.start()
 
     def wait(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread:
-            thread.join()
+        self.drop()
         error, self._error = self._error, None
         if error:
             raise error
@@ -28,6 +26,7 @@ class Aside:
         """Wait, whatever comes of it."""
         if self._thread:
             self._thread.join()
+            self._thread = None
 
     def _run(self, work: Callable[[], None]) -> None:
         try:

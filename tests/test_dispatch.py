@@ -29,8 +29,9 @@ from bulk_delete.model import (
     Throttled,
 )
 from bulk_delete.model import KeyRejected as KeyRejectedFact
-from bulk_delete.plan import Plan, build
+from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
+from tests.made_plans import plan_of
 
 Script = Callable[["FakeApi", int, tuple[int, ...]], Fact]
 
@@ -76,20 +77,40 @@ class Record:
     """Keeps every event and folds it; fails after `fail_at` events."""
 
     ledger: Ledger = field(default_factory=Ledger)
-    lines: list[events.OfBatch] = field(default_factory=list)
+    lines: list[events.OfBatch | events.OfPairs] = field(default_factory=list)
     fail_at: int | None = None
 
     def record(self, batch: Batch, event: events.OfBatch) -> None:
+        self._add(event)
+        self.ledger.apply(batch, event)
+
+    def record_pairs(self, event: events.OfPairs) -> None:
+        self._add(event)
+        self.ledger.apply_pairs(event)
+
+    def _add(self, event: events.OfBatch | events.OfPairs) -> None:
         if self.fail_at is not None and len(self.lines) >= self.fail_at:
             raise JournalFailed("disk full")
         self.lines.append(event)
-        self.ledger.apply(batch, event)
 
     async def durable(self) -> None:
         await anyio.lowlevel.checkpoint()
 
     def of(self, kind: type[events.Event]) -> list[Any]:
         return [event for event in self.lines if type(event) is kind]
+
+
+@dataclass
+class Guard:
+    """Protects runs by a script that is given the number of the question; notes all questions."""
+
+    script: Callable[[int], set[int]] = lambda _: set()
+    asked: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+
+    async def held_back(self, result_id: int, run_ids: tuple[int, ...]) -> frozenset[int]:
+        self.asked.append((result_id, run_ids))
+        await anyio.lowlevel.checkpoint()
+        return frozenset(self.script(len(self.asked)) & set(run_ids))
 
 
 FAST = Limits(rate=Rate(1000))
@@ -105,6 +126,7 @@ class Rig:
     limits: Limits = FAST
     retry: Retry = DEFAULT
     record: Record = field(default_factory=Record)
+    shield: Guard = field(default_factory=Guard)
     dice: Callable[[], float] = lambda: 0.5
     engine: Engine = field(init=False)
 
@@ -115,18 +137,19 @@ class Rig:
             pace=Throttle(self.limits.rate),
             recorder=self.record,
             past=self.record.ledger,
+            shield=self.shield,
             clock=anyio.current_time,
             dice=self.dice,
             new_id=lambda: f"request-{next(ids)}",
         )
         self.engine = Engine(ends, self.limits, self.retry, 1, [])
         await self.engine.run(self.plan.lanes())
-        return Counter(self.record.ledger.count(self.plan.pairs()))
+        return Counter(self.record.ledger.count(self.plan.chunks()))
 
 
 def runs_of(sizes: dict[int, int]) -> Plan:
     """Plan `sizes[result]` runs for each result; run ids start at 1000 times the result's."""
-    return build(
+    return plan_of(
         Pair(result, result * 1000 + number)
         for result, size in sizes.items()
         for number in range(size)
@@ -144,7 +167,7 @@ async def test_every_result_takes_the_fewest_calls() -> None:
 
 async def test_events_of_a_plain_batch() -> None:
     """A batch that is answered with 204 leaves an intent with its ids and an outcome."""
-    rig = Rig(build([Pair(7, 71), Pair(7, 72)]))
+    rig = Rig(plan_of([Pair(7, 71), Pair(7, 72)]))
     await rig.run()
     assert rig.record.lines == [
         events.BatchSent(batch=1, attempt=1, result_id=7, request_id="request-1", run_ids=(71, 72)),
@@ -183,7 +206,7 @@ async def test_doubt_sticks_over_a_later_refusal() -> None:
     facts: Iterator[Fact] = iter(
         [InDoubt("reset"), BadRequest(400, "no such run"), Deleted(204, 1)]
     )
-    rig = Rig(build([Pair(1, 11)]), FakeApi(lambda *_: next(facts)))
+    rig = Rig(plan_of([Pair(1, 11)]), FakeApi(lambda *_: next(facts)))
     assert await rig.run() == {State.UNKNOWN: 1}
     assert rig.record.lines[-1] == events.BatchUnknown(
         batch=1, status=400, reason="bad request", detail="no such run"
@@ -195,7 +218,7 @@ async def test_a_later_204_clears_doubt() -> None:
     facts: Iterator[Fact] = iter(
         [InDoubt("reset"), ServerError(500, None, "oops"), Deleted(204, 1)]
     )
-    rig = Rig(build([Pair(1, 11)]), FakeApi(lambda *_: next(facts)))
+    rig = Rig(plan_of([Pair(1, 11)]), FakeApi(lambda *_: next(facts)))
     assert await rig.run() == {State.DELETED: 1}
     retries = rig.record.of(events.BatchRetry)
     assert retries == [
@@ -210,7 +233,7 @@ async def test_doubt_of_an_earlier_execution_sticks() -> None:
     old = Batch(1, 1, (11,))
     record.ledger.apply(old, events.BatchSent(1, 1, 1, "r", (11,)))
     rig = Rig(
-        build([Pair(1, 11), Pair(1, 12)]),
+        plan_of([Pair(1, 11), Pair(1, 12)]),
         FakeApi(lambda *_: Forbidden(403, "no")),
         record=record,
     )
@@ -481,7 +504,7 @@ async def test_what_failed_before_is_no_news() -> None:
     plan = runs_of(dict.fromkeys(range(1, 60), 5))
     record = Record()
     for number, group in enumerate(plan.lanes(), start=1):
-        runs = tuple(group.run_ids)
+        runs = tuple(group.read(0, group.runs).tolist())
         batch = Batch(number, group.result_id, runs)
         record.ledger.apply(batch, events.BatchSent(number, 1, group.result_id, "r", runs))
         record.ledger.apply(batch, events.BatchFailed(number, 400, "bad request", ""))
@@ -571,3 +594,246 @@ async def test_retries_are_bounded_in_time() -> None:
     )
     assert await rig.run() == {State.UNKNOWN: 1}
     assert 3 <= len(rig.api.calls) <= 5
+
+
+# Protected runs
+
+
+async def test_the_shield_is_asked_right_before_each_call() -> None:
+    """Every call, retries and halves included, is preceded by the question about just its runs."""
+    facts: Iterator[Fact] = iter(
+        [Throttled(429, 1.0, ""), InDoubt("reset"), BadRequest(400, "x"), InDoubt("reset")]
+    )
+    rig = Rig(runs_of({1: 130}), FakeApi(lambda *_: next(facts, Deleted(204, 1))))
+    assert await rig.run() == {State.DELETED: 130}
+    assert rig.shield.asked == [(result, runs) for _, result, runs in rig.api.calls]
+    assert len(rig.api.calls) == 7
+
+
+async def test_what_is_protected_at_first_is_left_out() -> None:
+    """Of a batch that is partly protected only the rest is sent."""
+    rig = Rig(runs_of({1: 4}), shield=Guard(lambda _: {1001, 1003}))
+    assert await rig.run() == {State.DELETED: 2, State.WITHHELD: 2}
+    assert [runs for _, _, runs in rig.api.calls] == [(1000, 1002)]
+    assert rig.shield.asked == [(1, (1000, 1001, 1002, 1003)), (1, (1000, 1002))]
+    assert rig.record.lines == [
+        events.BatchWithheld(result_id=1, run_ids=(1001, 1003)),
+        events.BatchSent(1, 1, result_id=1, request_id="request-1", run_ids=(1000, 1002)),
+        events.BatchDeleted(1, 1, status=204, ms=1),
+    ]
+
+
+async def test_what_is_protected_between_attempts_is_left_out() -> None:
+    """A batch that is throttled and then partly protected goes on as the rest, split off it."""
+    facts: Iterator[Fact] = iter([Throttled(429, 1.0, "")])
+    rig = Rig(
+        runs_of({1: 3}),
+        FakeApi(lambda *_: next(facts, Deleted(204, 1))),
+        shield=Guard(lambda number: {1001} if number > 1 else set()),
+    )
+    assert await rig.run() == {State.DELETED: 2, State.WITHHELD: 1}
+    assert rig.record.lines == [
+        events.BatchSent(1, 1, 1, "request-1", (1000, 1001, 1002)),
+        events.BatchRetry(1, 1, in_doubt=False, wait_s=1.0, status=429),
+        events.BatchSplit(1, into=(2,)),
+        events.BatchWithheld(1, (1001,)),
+        events.BatchSent(2, 1, 1, "request-2", (1000, 1002), parent=1),
+        events.BatchDeleted(2, 1, status=204, ms=1),
+    ]
+
+
+PROTECTED = "may have been deleted before it was protected"
+
+
+async def test_what_is_in_doubt_and_protected_is_unknown() -> None:
+    """A run that a lost call may have deleted is unknown when it is protected then.
+
+    The rest is in doubt as before.
+    """
+    facts: Iterator[Fact] = iter([InDoubt("reset"), Forbidden(403, "no")])
+    rig = Rig(
+        runs_of({1: 3}),
+        FakeApi(lambda *_: next(facts)),
+        shield=Guard(lambda number: {1001} if number > 1 else set()),
+    )
+    assert await rig.run() == {State.UNKNOWN: 3}
+    assert rig.record.lines == [
+        events.BatchSent(1, 1, 1, "request-1", (1000, 1001, 1002)),
+        events.BatchRetry(1, 1, in_doubt=True, wait_s=0.5, error="reset"),
+        events.BatchSplit(1, into=(2,)),
+        events.BatchUnknown(1, None, "protected", PROTECTED, run_ids=(1001,), result_id=1),
+        events.BatchSent(2, 1, 1, "request-2", (1000, 1002), parent=1),
+        events.BatchUnknown(2, 403, "forbidden", "no"),
+    ]
+
+
+async def test_doubt_of_an_earlier_execution_outlives_protection() -> None:
+    """Of what is protected at first, a run that a crash left in doubt is unknown, not withheld."""
+    record = Record()
+    old = Batch(1, 1, (1001, 1002))
+    record.ledger.apply(old, events.BatchSent(1, 1, 1, "r", (1001, 1002)))
+    rig = Rig(
+        runs_of({1: 4}),
+        FakeApi(lambda *_: Forbidden(403, "no")),
+        record=record,
+        shield=Guard(lambda _: {1000, 1001}),
+    )
+    assert await rig.run() == {State.WITHHELD: 1, State.UNKNOWN: 2, State.FAILED: 1}
+    assert rig.record.lines == [
+        events.BatchWithheld(1, (1000,)),
+        events.BatchUnknown(1, None, "protected", PROTECTED, run_ids=(1001,), result_id=1),
+        events.BatchSent(1, 1, 1, "request-1", (1002, 1003)),
+        events.BatchFailed(1, 403, "forbidden", "no", run_ids=(1003,)),
+        events.BatchUnknown(1, 403, "forbidden", "no", run_ids=(1002,)),
+    ]
+
+
+async def test_a_batch_that_is_wholly_protected_is_not_sent() -> None:
+    """Where nothing is left of a batch there is no call, and the next batch goes on."""
+    rig = Rig(runs_of({1: 103, 2: 1}), shield=Guard(lambda _: set(range(1000, 1100))))
+    assert await rig.run() == {State.WITHHELD: 100, State.DELETED: 4}
+    assert sorted(runs for _, _, runs in rig.api.calls) == [(1100, 1101, 1102), (2000,)]
+    assert rig.record.of(events.BatchSplit) == []
+
+
+async def test_a_batch_that_is_wholly_protected_between_attempts_is_closed() -> None:
+    """A batch that was sent and of which nothing is left is split into nothing."""
+    rig = Rig(
+        runs_of({1: 1}),
+        FakeApi(lambda *_: NotSent("refused")),
+        shield=Guard(lambda number: {1000} if number > 1 else set()),
+    )
+    assert await rig.run() == {State.WITHHELD: 1}
+    assert rig.record.lines == [
+        events.BatchSent(1, 1, 1, "request-1", (1000,)),
+        events.BatchRetry(1, 1, in_doubt=False, wait_s=0.5, error="refused"),
+        events.BatchSplit(1, into=()),
+        events.BatchWithheld(1, (1000,)),
+    ]
+
+
+async def test_what_is_protected_while_its_batch_is_put_aside_is_not_sent() -> None:
+    """A batch that got a 400 first is asked about again, half by half, when its turn comes."""
+    bad = 1042
+
+    def script(_api: FakeApi, _result: int, runs: tuple[int, ...]) -> Fact:
+        return BadRequest(400, "bad id") if bad in runs else Deleted(204, 1)
+
+    rig = Rig(
+        runs_of({1: 100, 2: 1}),
+        FakeApi(script),
+        shield=Guard(lambda number: set(range(1040, 1060)) if number > 2 else set()),
+    )
+    assert await rig.run() == {State.DELETED: 81, State.WITHHELD: 20}
+    assert sorted(len(runs) for _, _, runs in rig.api.calls) == [1, 40, 40, 100]
+    assert {event.run_ids for event in rig.record.of(events.BatchWithheld)} == {
+        tuple(range(1040, 1050)),
+        tuple(range(1050, 1060)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("fact", "states"),
+    [
+        (Throttled(429, 1.0, ""), {State.UNSENT: 3, State.DELETED: 1}),
+        (InDoubt("reset"), {State.IN_DOUBT: 3, State.DELETED: 1}),
+    ],
+)
+async def test_a_shield_that_gives_up_ends_the_job(fact: Fact, states: dict[State, int]) -> None:
+    """When it is not known any more what is protected, nothing is sent, and that is the reason.
+
+    What was sent before stays as it was, for the next execution.
+    """
+    gave_up = GaveUp("protected.csv cannot be read")
+
+    def script(number: int) -> set[int]:
+        if number > 2:
+            raise gave_up
+        return set()
+
+    rig = Rig(
+        runs_of({1: 3, 2: 1}),
+        FakeApi(lambda _, result, __: fact if result == 1 else Deleted(204, 1)),
+        Limits(Rate(1000), 2),
+        shield=Guard(script),
+    )
+    assert await rig.run() == states
+    assert rig.engine.endings == [gave_up]
+    assert len(rig.api.calls) == 2
+
+
+async def test_a_shield_that_gives_up_at_first_lets_nothing_out() -> None:
+    """A shield that never knew lets no call out, whatever the number of workers."""
+
+    def script(_: int) -> set[int]:
+        raise GaveUp("not there")
+
+    rig = Rig(runs_of(dict.fromkeys(range(1, 50), 1)), shield=Guard(script))
+    assert await rig.run() == {State.UNSENT: 49}
+    assert (rig.api.calls, rig.record.lines) == ([], [])
+    assert {ending.reason for ending in rig.engine.endings} == {"not there"}
+
+
+async def test_protected_runs_are_no_failures() -> None:
+    """However many runs are protected, and be it all, that ends no job."""
+    rig = Rig(
+        runs_of(dict.fromkeys(range(1, 60), 5)),
+        limits=Limits(Rate(1000), 1, max_failures=MaxFailures(share=0.01), max_failures_after=5),
+        shield=Guard(lambda _: {run for run in range(60_000) if run < 50_000 or run % 1000 < 3}),
+    )
+    assert await rig.run() == {State.WITHHELD: 49 * 5 + 10 * 3, State.DELETED: 10 * 2}
+    assert rig.engine.endings == []
+
+
+async def test_protected_runs_do_not_thin_out_the_failures() -> None:
+    """The share of what failed is of what was sent: withheld runs beside do not make it small."""
+
+    def script(_api: FakeApi, result: int, _runs: tuple[int, ...]) -> Fact:
+        return Forbidden(403, "no") if result % 2 else Deleted(204, 1)
+
+    rig = Rig(
+        runs_of(dict.fromkeys(range(1, 200), 10)),
+        FakeApi(script),
+        limits=Limits(Rate(1000), 1, max_failures=MaxFailures(share=0.2), max_failures_after=20),
+        shield=Guard(lambda _: {run for run in range(200_000) if run % 1000}),
+    )
+    states = await rig.run()
+    assert states[State.FAILED] == states[State.DELETED] == 10
+    assert isinstance(rig.engine.endings[0], GaveUp)
+
+
+async def test_runs_in_doubt_that_are_protected_are_no_failures() -> None:
+    """That a run was protected too late to be sure tells nothing of the API, and ends no job."""
+    rig = Rig(
+        runs_of(dict.fromkeys(range(1, 60), 3)),
+        FakeApi(lambda *_: InDoubt("reset", 200)),
+        limits=Limits(Rate(1000), 1, max_failures=MaxFailures(count=1)),
+        shield=Guard(lambda number: set() if number % 2 else set(range(60_000))),
+    )
+    assert await rig.run() == {State.UNKNOWN: 59 * 3}
+    assert rig.engine.endings == []
+
+
+async def test_protection_leaves_the_failures_of_the_rest() -> None:
+    """Of a batch that failed before, and is partly protected now, only what is new counts."""
+    plan = runs_of(dict.fromkeys(range(1, 40), 4))
+    record = Record()
+    for number, group in enumerate(plan.lanes(), start=1):
+        first = group.read(0, 2).tolist()
+        batch = Batch(number, group.result_id, tuple(first))
+        record.ledger.apply(batch, events.BatchSent(number, 1, group.result_id, "r", batch.run_ids))
+        record.ledger.apply(batch, events.BatchFailed(number, 403, "forbidden", ""))
+    rig = Rig(
+        plan,
+        FakeApi(lambda *_: Forbidden(403, "no")),
+        Limits(Rate(1000), 1, max_failures=MaxFailures(count=5)),
+        record=record,
+        shield=Guard(lambda _: {run for run in range(40_000) if run % 1000 in {1, 2}}),
+    )
+    assert await rig.run() == {
+        State.FAILED: 6 * 2 + 33 * 2,
+        State.WITHHELD: 6 * 2,
+        State.UNSENT: 33 * 2,
+    }
+    (ending,) = rig.engine.endings
+    assert ending.reason.startswith("6 of 6 finished runs failed or are unknown")

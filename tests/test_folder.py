@@ -1,5 +1,8 @@
 """The job folder on a real disk."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,20 @@ def test_a_held_job_is_held(tmp_path: Path) -> None:
         assert (folder.path / "lock").exists()
 
 
+def test_what_a_killed_process_was_writing_is_swept(tmp_path: Path) -> None:
+    """Who holds the job removes unfinished files of processes that are gone, and nothing else."""
+    folder = JobFolder(tmp_path, "job")
+    folder.make()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = [f".summary.json.{gone.pid}.new", f".failed.csv.{os.getpid()}.new", ".x.new", "a.new"]
+    for name in names:
+        (folder.path / name).write_text("half")
+    with folder.locked():
+        left = {entry.name for entry in folder.path.iterdir()}
+    assert left == {"lock", *names[1:]}
+
+
 def test_too_little_room_is_told_with_figures(tmp_path: Path) -> None:
     """A disk without room for the journal is refused before the start."""
     folder = JobFolder(tmp_path, "job")
@@ -52,6 +69,14 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["list.csv"]
 
 
+def test_a_file_of_bytes_and_texts_is_for_this_user_alone(tmp_path: Path) -> None:
+    """Texts are written as UTF-8, bytes as they are, with mode 0600."""
+    path = tmp_path / "list.csv"
+    write_whole(path, ["\N{LATIN SMALL LETTER E WITH ACUTE}\r\n", b"\xff\0"])
+    assert path.read_bytes() == b"\xc3\xa9\r\n\xff\0"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_no_rows_no_file(tmp_path: Path) -> None:
     """A list without rows removes the one before, unless an empty file is asked for."""
     path = tmp_path / "list.csv"
@@ -63,14 +88,21 @@ def test_no_rows_no_file(tmp_path: Path) -> None:
 
 
 def test_what_told_of_the_execution_before_goes(tmp_path: Path) -> None:
-    """Other plans and the old summary are removed, this plan and all else stay."""
+    """Other plans, also of earlier versions, and the old summary go; all else stays."""
     folder = JobFolder(tmp_path, "job")
     folder.make()
-    for path in (folder.plan("a" * 64), folder.plan("b" * 64), folder.summary, folder.failed):
+    older = folder.path / f"plan.{'a' * 16}.jsonl"
+    for path in (
+        folder.plan("a" * 64),
+        folder.plan("b" * 64),
+        older,
+        folder.summary,
+        folder.failed,
+    ):
         path.write_text("")
     folder.forget_before("a" * 64)
     assert {entry.name for entry in folder.path.iterdir()} == {
-        "plan.aaaaaaaaaaaaaaaa.jsonl",
+        "plan.aaaaaaaaaaaaaaaa.bin",
         "failed.csv",
     }
 

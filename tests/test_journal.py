@@ -179,6 +179,34 @@ async def test_history_tells_the_states(place: Place) -> None:
     assert states == [State.DELETED, State.DELETED, State.IN_DOUBT, State.UNSENT]
 
 
+async def test_what_was_held_back_is_read_back(place: Place) -> None:
+    """Runs that were protected are withheld, or unknown where their batch was in doubt.
+
+    They speak of a batch that is closed, or was never sent; its number is not given again.
+    """
+    await place.write(
+        SENT,
+        events.BatchRetry(1, 1, in_doubt=True, wait_s=0.5, error="reset"),
+        events.BatchSplit(1, (2,)),
+        events.BatchUnknown(1, None, "protected", "", (71,), 7),
+        events.BatchSent(2, 1, 7, "req-2", (72,), parent=1),
+        events.BatchRetry(2, 1, in_doubt=False, wait_s=0.5, status=429),
+        events.BatchSplit(2, ()),
+        events.BatchUnknown(2, None, "protected", "", (72,), 7),
+        events.BatchWithheld(8, (81,)),
+        events.BatchUnknown(5, None, "protected", "", (82,), 8),
+    )
+    history = place.recover()
+    assert (history.damage, history.last_batch) == (None, 5)
+    asked = ((7, 71), (7, 72), (8, 81), (8, 82))
+    assert [history.ledger.state(*pair) for pair in asked] == [
+        State.UNKNOWN,
+        State.UNKNOWN,
+        State.WITHHELD,
+        State.UNKNOWN,
+    ]
+
+
 async def test_going_on_continues_numbers_and_chain(place: Place) -> None:
     """A second execution writes on, and the whole is one sound journal."""
     await place.write(SENT)

@@ -1,9 +1,14 @@
 """The fold from events to the state of each pair."""
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
 
 from bulk_delete import events
-from bulk_delete.ledger import Ledger
+from bulk_delete.columns import columns_of
+from bulk_delete.ledger import DONE, STATES, Ledger, among
 from bulk_delete.model import Batch, Pair, State, Verdict
 
 BATCH = Batch(1, 7, (71, 72))
@@ -78,7 +83,7 @@ def test_pairs_outside_batches() -> None:
     ledger.apply(BATCH, DELETED)
     ledger.apply_pairs(events.BatchReopened(7, (71,)))
     ledger.apply_pairs(events.BatchWithheld(7, (75,)))
-    states = ledger.count([Pair(7, 71), Pair(7, 72), Pair(7, 75)])
+    states = ledger.count([columns_of([(7, 71), (7, 72)]), columns_of([(7, 75)])])
     assert states == {State.UNSENT: 1, State.DELETED: 1, State.WITHHELD: 1}
 
 
@@ -100,3 +105,54 @@ def test_what_was_accepted_is_remembered_by_result() -> None:
     ledger.apply(BATCH, DELETED)
     assert ledger.was_accepted(7)
     assert not ledger.was_accepted(8)
+
+
+states = st.sampled_from([State.UNSENT, State.WITHHELD, State.FAILED, State.GONE, State.UNKNOWN])
+ids = st.one_of(st.integers(1, 4), st.integers(2**63 - 3, 2**63 - 1))
+pairs = st.builds(Pair, ids, ids)
+
+
+def settled(ledger: Ledger, pair: Pair, state: State) -> None:
+    """Bring a pair to a state that no call is needed for."""
+    result_id, run_ids = pair.result_id, (pair.run_id,)
+    batch = Batch(1, result_id, run_ids)
+    match state:
+        case State.UNSENT:
+            ledger.apply_pairs(events.BatchReopened(result_id, run_ids))
+        case State.WITHHELD:
+            ledger.apply_pairs(events.BatchWithheld(result_id, run_ids))
+        case State.FAILED:
+            ledger.apply(batch, events.BatchFailed(1, 404, "not found", ""))
+        case State.GONE:
+            ledger.apply(batch, events.BatchGone(1, None, "read back", ""))
+        case _:
+            ledger.apply(batch, events.BatchUnknown(1, None, "protected", ""))
+
+
+@effort(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(pairs, states, max_size=12), st.lists(st.lists(pairs, max_size=8), max_size=4)
+)
+def test_columns_are_told_as_single_pairs_are(
+    told: dict[Pair, State], asked: list[list[Pair]]
+) -> None:
+    """Codes, counts and lists over chunks say of each pair what the ledger says of it alone.
+
+    No event named some of the pairs that are asked for, and some results not at all.
+    """
+    ledger = Ledger()
+    for pair, state in told.items():
+        settled(ledger, pair, state)
+    chunks = [columns_of(chunk) for chunk in asked]
+    every = [pair for chunk in asked for pair in chunk]
+    right = [told.get(pair, State.UNSENT) for pair in every]
+    codes = [code for chunk in chunks for code in ledger.codes(chunk).tolist()]
+    assert [STATES[code] for code in codes] == right == [ledger.state(*pair) for pair in every]
+    assert among(np.array(codes, np.uint8), DONE).tolist() == [state in DONE for state in right]
+    assert ledger.count(chunks) == {state: right.count(state) for state in set(right)}
+    for state in State:
+        mine = [pair for pair, its in zip(every, right, strict=True) if its is state]
+        assert list(ledger.in_state(chunks, state)) == mine
+        listed = sorted(pair for pair, its in told.items() if its is state)
+        assert sorted(ledger.pairs_in(frozenset({state}))) == listed
+    assert ledger.is_empty == (not told)

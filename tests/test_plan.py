@@ -2,50 +2,53 @@
 
 import gzip
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from bulk_delete.columns import Columns, Mask, Numbers, columns_of
 from bulk_delete.config import Input
 from bulk_delete.model import MAX_BATCH, MAX_ID, Pair
-from bulk_delete.plan import Plan, build
+from bulk_delete.plan import Group, Tally
 from bulk_delete.sources import Source
+from bulk_delete.store import Builder, Plan
+from tests.made_plans import (
+    SCRATCH,
+    plan_of,
+    reference_figures,
+    reference_fingerprint,
+    self_closing,
+)
 
 ids = st.one_of(st.integers(1, 5), st.integers(1, MAX_ID), st.integers(MAX_ID - 2, MAX_ID))
 some_pairs = st.lists(st.builds(Pair, ids, ids), max_size=60)
 
 
-def reference_fingerprint(pairs: Iterable[Pair]) -> str:
-    """Follow the contract's words: sorted, deduplicated, two big-endian 64-bit integers each."""
-    numbers = itertools.chain.from_iterable(sorted(set(pairs)))
-    return hashlib.sha256(b"".join(number.to_bytes(8, "big") for number in numbers)).hexdigest()
+def print_of(pairs: list[Pair]) -> str:
+    return plan_of(pairs).figures.fingerprint
 
 
 def test_an_empty_plan_is_nothing() -> None:
     """Of no pairs, the plan is no result, no run and no call, and its fingerprint is of nothing."""
-    plan = build([])
-    assert (plan.rows, plan.duplicates, plan.results, plan.runs, plan.calls) == (0, 0, 0, 0, 0)
-    assert (list(plan.pairs()), list(plan.lanes()), plan.biggest()) == ([], [], [])
-    assert plan.fingerprint == hashlib.sha256(b"").hexdigest()
+    plan = plan_of([])
+    assert (list(plan.chunks()), list(plan.groups()), list(plan.lanes())) == ([], [], [])
+    assert plan.figures == reference_figures([])
+    assert plan.figures.fingerprint == hashlib.sha256(b"").hexdigest()
 
 
 @effort(max_examples=100, deadline=None)
 @given(some_pairs)
 def test_a_plan_is_exactly_the_pairs_that_were_given(pairs: list[Pair]) -> None:
-    """A plan yields every given pair once, sorted, and counts rows, doubles, results and runs."""
-    plan = build(iter(pairs))
+    """A plan yields every given pair once, sorted, and its figures are those of the pairs."""
+    plan = plan_of(pairs)
     assert list(plan.pairs()) == sorted(set(pairs))
-    assert plan.rows == len(pairs)
-    assert plan.runs == len(set(pairs))
-    assert plan.duplicates == len(pairs) - len(set(pairs))
-    assert plan.results == len({pair.result_id for pair in pairs})
+    assert plan.figures == reference_figures(pairs)
 
 
 @effort(max_examples=100, deadline=None)
@@ -54,36 +57,59 @@ def test_the_fingerprint_is_of_the_set_of_pairs(pairs: list[Pair], rng: Random) 
     """Order and doubles do not change the fingerprint, which is what the contract says it is."""
     shuffled = [*pairs, *pairs[: len(pairs) // 2]]
     rng.shuffle(shuffled)
-    assert build(shuffled).fingerprint == build(pairs).fingerprint == reference_fingerprint(pairs)
+    assert print_of(shuffled) == print_of(pairs) == reference_fingerprint(pairs)
 
 
 @effort(max_examples=100, deadline=None)
 @given(some_pairs, some_pairs)
 def test_other_pairs_have_another_fingerprint(some: list[Pair], others: list[Pair]) -> None:
     """Two plans have one fingerprint only if they are the same set of pairs."""
-    same = build(some).fingerprint == build(others).fingerprint
-    assert same == (set(some) == set(others))
+    assert (print_of(some) == print_of(others)) == (set(some) == set(others))
 
 
 def test_a_fingerprint_tells_near_plans_apart() -> None:
     """Ids swapped, shifted between result and run, or one left out give other fingerprints."""
     near = [
-        [(1, 2)],
-        [(2, 1)],
-        [(1, 3)],
-        [(1, 2), (1, 3)],
-        [(1, 2), (2, 3)],
-        [(258, 1)],
-        [(1, 258)],
+        [Pair(1, 2)],
+        [Pair(2, 1)],
+        [Pair(1, 3)],
+        [Pair(1, 2), Pair(1, 3)],
+        [Pair(1, 2), Pair(2, 3)],
+        [Pair(258, 1)],
+        [Pair(1, 258)],
     ]
-    prints = {build(Pair(*pair) for pair in pairs).fingerprint for pairs in near}
-    assert len(prints) == len(near)
+    assert len({print_of(pairs) for pairs in near}) == len(near)
 
 
-def test_a_long_fingerprint_is_the_same_digest() -> None:
-    """A plan that is hashed in several pieces has the fingerprint of the whole."""
-    pairs = [Pair(result, run) for result in range(1, 8) for run in range(1, 1500)]
-    assert build(pairs).fingerprint == reference_fingerprint(pairs)
+@effort(max_examples=60, deadline=None)
+@given(some_pairs, st.integers(1, 5))
+def test_figures_do_not_depend_on_the_pieces(pairs: list[Pair], size: int) -> None:
+    """However the pairs pass by, in pieces that cut results or are empty, the figures are theirs.
+
+    Each result is told of once, when it is complete.
+    """
+    ordered = sorted(set(pairs))
+    tally = Tally()
+    told: list[tuple[int, int]] = []
+    for at in range(0, len(ordered), size):
+        for piece in (ordered[at : at + size], []):
+            told += zip(*map(np.ndarray.tolist, tally.add(columns_of(piece))), strict=True)
+    told += zip(*map(np.ndarray.tolist, tally.end()), strict=True)
+    assert tally.figures() == reference_figures(pairs)
+    runs = [pair.result_id for pair in ordered]
+    assert told == [(result_id, runs.count(result_id)) for result_id in sorted(set(runs))]
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 1000])
+def test_the_biggest_are_found_wherever_they_stand(size: int) -> None:
+    """Of results of many sizes, some of them equal, the ten biggest are named, piece by piece."""
+    sizes = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 2, 6, 4, 3, 3, 8, 6, 7]
+    pairs = [(result, run) for result, runs in enumerate(sizes) for run in range(runs)]
+    tally = Tally()
+    for at in range(0, len(pairs), size):
+        tally.add(columns_of(pairs[at : at + size]))
+    tally.end()
+    assert tally.figures() == reference_figures(pairs)
 
 
 def test_the_fingerprint_does_not_depend_on_the_file(tmp_path: Path) -> None:
@@ -98,29 +124,28 @@ def test_the_fingerprint_does_not_depend_on_the_file(tmp_path: Path) -> None:
         for result in (2, MAX_ID, 9)
     )
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(groups.encode()))
-    inputs = [("a.csv",), ("b.jsonl",), ("c.jsonl.gz",), ("c.jsonl.gz", "a.csv")]
-    plans = [
-        build(
-            row
-            for row in Source(tuple(str(tmp_path / name) for name in names), Input()).rows()
-            if isinstance(row, Pair)
-        )
-        for names in inputs
-    ]
-    assert {plan.fingerprint for plan in plans} == {reference_fingerprint(pairs)}
-    assert [plan.duplicates for plan in plans] == [0, 4, 0, 9]
+    found = []
+    for names in (("a.csv",), ("b.jsonl",), ("c.jsonl.gz",), ("c.jsonl.gz", "a.csv")):
+        with Builder(SCRATCH) as builder:
+            for taken in Source(tuple(str(tmp_path / name) for name in names), Input()).rows():
+                builder.add(taken.columns)
+            plan = self_closing(builder.plan())
+        found.append((builder.rows - plan.figures.runs, plan.figures.fingerprint))
+    right = reference_fingerprint(pairs)
+    assert found == [(0, right), (4, right), (0, right), (9, right)]
 
 
 def assert_batches(plan: Plan) -> None:
     """Check the contract on batches: at most 100, exactly as many as needed, each run once."""
-    for result_id, group in plan.groups.items():
+    calls = 0
+    for group in plan.groups():
         batches = list(group.batches())
         runs = [run for batch in batches for run in batch]
-        assert group.result_id == result_id
         assert all(1 <= len(batch) <= 100 for batch in batches)
         assert len(batches) == group.calls == (len(runs) + 99) // 100
-        assert runs == sorted(set(runs)) == list(group.run_ids)
-    assert plan.calls == sum(1 for group in plan.groups.values() for _ in group.batches())
+        assert runs == sorted(set(runs)) == group.read(0, group.runs).tolist()
+        calls += len(batches)
+    assert plan.figures.calls == calls
 
 
 @pytest.mark.parametrize(
@@ -128,9 +153,8 @@ def assert_batches(plan: Plan) -> None:
 )
 def test_a_result_takes_the_fewest_calls(runs: int, calls: int) -> None:
     """N runs of a result go in ceil(N/100) calls, doubles not counted."""
-    plan = build(Pair(7, run) for _ in range(2) for run in range(runs, 0, -1))
-    assert plan.calls == calls
-    assert plan.runs == runs
+    plan = plan_of((7, run) for _ in range(2) for run in range(runs, 0, -1))
+    assert (plan.figures.calls, plan.figures.runs) == (calls, runs)
     assert_batches(plan)
 
 
@@ -140,10 +164,26 @@ def test_every_group_is_cut_into_full_batches(sizes: dict[int, int], rng: Random
     """Whatever the sizes and the order, batches hold one result, each run once, and are full."""
     pairs = [Pair(result, run) for result, size in sizes.items() for run in range(1, size + 1)]
     rng.shuffle(pairs)
-    plan = build(pairs)
+    plan = plan_of(pairs)
     assert_batches(plan)
-    assert plan.calls == sum((size + 99) // 100 for size in sizes.values())
-    assert [group.result_id for group in plan.groups.values()] == sorted(sizes)
+    assert plan.figures.calls == sum((size + 99) // 100 for size in sizes.values())
+    assert [(group.result_id, group.runs) for group in plan.groups()] == sorted(sizes.items())
+
+
+def test_batches_are_read_as_they_are_taken() -> None:
+    """Of a result of ten million runs, no more than some thousand are read for the first batch."""
+    asked: list[tuple[int, int]] = []
+
+    def read(start: int, stop: int) -> Numbers:
+        asked.append((start, stop))
+        return np.arange(start, stop, dtype=np.uint64)
+
+    batches = Group(7, 10_000_000, read).batches()
+    assert next(batches) == tuple(range(100))
+    assert asked == [(0, 6400)]
+    taken = [next(batches) for _ in range(64)]
+    assert [run for batch in taken for run in batch] == list(range(100, 6500))
+    assert asked == [(0, 6400), (6400, 12_800)]
 
 
 def test_the_limit_of_a_call_is_the_contracts() -> None:
@@ -152,51 +192,52 @@ def test_the_limit_of_a_call_is_the_contracts() -> None:
 
 
 @effort(max_examples=50, deadline=None)
-@given(st.dictionaries(st.integers(1, 40), st.integers(1, 320), max_size=8), st.integers(0, 5))
-def test_the_most_calls_start_first(sizes: dict[int, int], count: int) -> None:
-    """Lanes are all results, most calls first, and the biggest are those with the most runs."""
-    plan = build(Pair(result, run) for result, size in sizes.items() for run in range(1, size + 1))
+@given(st.dictionaries(st.integers(1, 40), st.integers(1, 320), max_size=14))
+def test_the_most_calls_start_first(sizes: dict[int, int]) -> None:
+    """Lanes are all results, most calls first; the biggest are the ten with the most runs."""
+    pairs = [Pair(result, run) for result, size in sizes.items() for run in range(1, size + 1)]
+    plan = plan_of(pairs)
     lanes = [(-((size + 99) // 100), result) for result, size in sizes.items()]
     assert [group.result_id for group in plan.lanes()] == [result for _, result in sorted(lanes)]
-    biggest = sorted((-size, result) for result, size in sizes.items())[:count]
-    assert [(-len(group.run_ids), group.result_id) for group in plan.biggest(count)] == biggest
+    biggest = sorted((-size, result) for result, size in sizes.items())[:10]
+    assert [(-big.runs, big.result_id) for big in plan.figures.biggest] == biggest
 
 
 @effort(max_examples=100, deadline=None)
 @given(some_pairs, st.integers(1, 6))
 def test_keep_takes_out_by_pair(pairs: list[Pair], modulus: int) -> None:
     """What is kept are exactly the wanted pairs, without empty results, and the old plan stays."""
-    plan = build(pairs)
-    before = plan.fingerprint
-    kept = plan.keep(lambda result, run: (result + run) % modulus == 0)
+    plan = plan_of(pairs)
+    kept = self_closing(plan.keep(lambda some: (some.result_ids + some.run_ids) % modulus == 0))
     wanted = sorted({pair for pair in pairs if sum(pair) % modulus == 0})
     assert list(kept.pairs()) == wanted
-    assert kept.fingerprint == reference_fingerprint(wanted)
-    assert (kept.rows, kept.duplicates, kept.runs) == (len(wanted), 0, len(wanted))
-    assert set(kept.groups) == {pair.result_id for pair in wanted}
+    assert kept.figures == reference_figures(wanted)
+    assert {group.result_id for group in kept.groups()} == {pair.result_id for pair in wanted}
     assert_batches(kept)
-    assert build(plan.pairs()).fingerprint == before
+    assert plan_of(plan.pairs()).figures == plan.figures == reference_figures(pairs)
 
 
 def test_keep_asks_once_for_each_pair() -> None:
     """The caller may count in its answer: every pair is asked for once, doubles or not."""
-    asked: list[tuple[int, int]] = []
+    asked: list[Pair] = []
 
-    def wanted(result_id: int, run_id: int) -> bool:
-        asked.append((result_id, run_id))
-        return False
+    def wanted(columns: Columns) -> Mask:
+        asked.extend(columns.pairs())
+        return np.zeros(columns.rows, np.bool_)
 
-    kept = build([Pair(2, 1), Pair(1, 2), Pair(2, 1), Pair(1, 1)]).keep(wanted)
+    kept = self_closing(plan_of([(2, 1), (1, 2), (2, 1), (1, 1)]).keep(wanted))
     assert asked == [(1, 1), (1, 2), (2, 1)]
-    assert kept.results == 0
+    assert kept.figures == reference_figures([])
 
 
 @effort(max_examples=100, deadline=None)
 @given(some_pairs, some_pairs)
 def test_a_plan_holds_its_pairs_and_no_other(pairs: list[Pair], others: list[Pair]) -> None:
-    """`in` says yes to the plan's pairs, and no to every other, however near."""
-    plan = build(pairs)
+    """A plan says yes to its own pairs, and no to every other, however near, alone or together."""
+    plan = plan_of(pairs)
     near = [Pair(result, run + step) for result, run in pairs for step in (-1, 1)]
     swapped = [Pair(run, result) for result, run in pairs]
-    for pair in (*pairs, *near, *swapped, *others):
-        assert (pair in plan) == (pair in set(pairs))
+    asked = sorted({*pairs, *near, *swapped, *others})
+    own = [pair in set(pairs) for pair in asked]
+    assert plan.holds(columns_of(asked)).tolist() == own
+    assert [plan.holds(columns_of([pair])).tolist() for pair in asked] == [[yes] for yes in own]

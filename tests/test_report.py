@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from bulk_delete import report
 from bulk_delete.cli.app import app
 from bulk_delete.config import Api, Input, Settings
-from bulk_delete.config.settings import StateFolder
+from bulk_delete.config.settings import Guards, StateFolder
 from bulk_delete.model import MAX_ID, Books, Counts, InputFile, Pair, Reject, State, Verdict
-from bulk_delete.plan import build
+from bulk_delete.plan import Biggest
 from bulk_delete.sources import Source
+from tests.made_plans import plan_of, reference_fingerprint
 
 FORMULA_STARTS = "=+-@\t\r\n"
-FINGERPRINT = build([Pair(1, 2)]).fingerprint
+FINGERPRINT = reference_fingerprint([(1, 2)])
 
 
 def cells_of(line: str) -> list[str]:
@@ -31,10 +32,15 @@ def cells_of(line: str) -> list[str]:
     return cells
 
 
-def read_back(folder: Path, name: str, text: str) -> list[Pair | Reject]:
+def read_back(folder: Path, name: str, text: str) -> tuple[list[Pair], list[Reject]]:
+    """Read a text as an input; return its pairs and its bad rows."""
     path = folder / name
     path.write_text(text, newline="")
-    return list(Source((str(path),), Input()).rows())
+    blocks = list(Source((str(path),), Input()).rows())
+    return (
+        [pair for rows in blocks for pair in rows.columns.pairs()],
+        [reject for rows in blocks for reject in rows.rejects],
+    )
 
 
 # Tables
@@ -74,15 +80,14 @@ def test_a_line_is_one_row_of_the_same_cells(cells: list[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "text"),
     [
-        ("a.csv", 'result_id,run_id,n\n0,1,"x\r=cmd()\n=cmd()"\n', "0,1,x\r=cmd()\n=cmd()"),
+        ("a.csv", 'result_id,run_id,n\n0,1,"x\r=cmd()\n=cmd()"\n', '0,1,"x\r=cmd()\n=cmd()"'),
         ("a.jsonl", "{}\nx\r=cmd()\n", "x\r=cmd()"),
         ("b.jsonl", "{}\n=cmd()\n", "'=cmd()"),
     ],
 )
 def test_a_reject_from_a_file_is_one_row(tmp_path: Path, name: str, data: str, text: str) -> None:
     """A bad row, whatever is in it, is one row of the rejects' table, under its header."""
-    reject = read_back(tmp_path, name, data)[-1]
-    assert isinstance(reject, Reject)
+    reject = read_back(tmp_path, name, data)[1][-1]
     assert cells_of(report.REJECTS_HEADER) == ["file", "line", "reason", "text"]
     assert cells_of(report.reject_row(reject)) == [
         str(tmp_path / name),
@@ -132,8 +137,8 @@ def test_verdicts_are_an_input(
 ) -> None:
     """The table of what failed reads back as exactly its pairs, whatever the API's words were."""
     text = "".join(report.verdict_rows(told))
-    rows = read_back(tmp_path_factory.getbasetemp(), "failed.csv", text)
-    assert rows == [pair for pair, _ in told]
+    read = read_back(tmp_path_factory.getbasetemp(), "failed.csv", text)
+    assert read == ([pair for pair, _ in told], [])
 
 
 @effort(max_examples=60, deadline=None)
@@ -142,18 +147,18 @@ def test_a_saved_plan_is_an_input(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair], more: int
 ) -> None:
     """A plan that was written reads back as the same plan, a line for each call."""
-    plan = build([*pairs, *(Pair(7, 1000 + run) for run in range(more))])
-    lines = list(report.plan_rows(plan))
-    assert len(lines) == plan.calls
+    plan = plan_of([*pairs, *(Pair(7, 1000 + run) for run in range(more))])
+    lines = list(report.plan_rows(plan.groups()))
+    assert len(lines) == plan.figures.calls
     assert all(1 <= len(json.loads(line)["run_ids"]) <= 100 for line in lines)
-    rows = read_back(tmp_path_factory.getbasetemp(), "plan.jsonl", "".join(lines))
-    assert rows == list(plan.pairs())
+    read = read_back(tmp_path_factory.getbasetemp(), "plan.jsonl", "".join(lines))
+    assert read == (list(plan.pairs()), [])
 
 
 def test_a_saved_plan_is_the_same_text_each_time() -> None:
     """A plan is written sorted, so that two reviews of it can be compared line by line."""
     pairs = [Pair(2, 5), Pair(1, 9), Pair(2, 4), Pair(1, 9)]
-    assert list(report.plan_rows(build(pairs))) == [
+    assert list(report.plan_rows(plan_of(pairs).groups())) == [
         '{"result_id": 1, "run_ids": [9]}\n',
         '{"result_id": 2, "run_ids": [4, 5]}\n',
     ]
@@ -177,8 +182,10 @@ VIEW = report.PlanView(
         results=66,
         batches=177,
     ),
-    biggest=(report.Biggest(1001, 5_432, 55), report.Biggest(MAX_ID, 1, 1)),
+    biggest=(Biggest(1001, 5_432, 55), Biggest(MAX_ID, 1, 1)),
     ids={"result_id": (1001, MAX_ID), "run_id": (5, 98_765)},
+    rejects=(Reject("in/runs.csv", 7, "run id is empty", "1001,"),),
+    bad_rows=11,
     rate="10/s",
     seconds=200.0,
     command="bulk-delete run in/runs.csv",
@@ -231,21 +238,24 @@ def test_a_plan_for_scripts_has_every_field() -> None:
     assert found["inputs"] == [{"path": "in/runs.csv", "sha256": "ab" * 32, "bytes": 123}]
     assert found["ids"] == {"result_id": [1001, MAX_ID], "run_id": [5, 98_765]}
     assert found["biggest"][0] == {"result_id": 1001, "runs": 5432, "calls": 55}
-    for name in ("job", "base_url", "fingerprint", "rate", "seconds", "command"):
+    assert found["rejects"] == [
+        {
+            "file": "in/runs.csv",
+            "line": 7,
+            "reason": "run id is empty",
+            "text": "1001,",
+            "pairs": 1,
+        }
+    ]
+    for name in ("job", "base_url", "fingerprint", "bad_rows", "rate", "seconds", "command"):
         assert found[name] == getattr(VIEW, name)
 
 
-def test_ranges_and_biggest_are_the_plans() -> None:
-    """The ranges span all ids of the plan, the biggest results come first; of nothing, nothing."""
-    plan = build([*(Pair(7, run) for run in range(100, 250)), Pair(3, 5), Pair(9, 900)])
-    assert report.id_ranges(plan) == {"result_id": (3, 9), "run_id": (5, 900)}
-    assert report.biggest(plan) == (
-        report.Biggest(7, 150, 2),
-        report.Biggest(3, 1, 1),
-        report.Biggest(9, 1, 1),
-    )
-    assert report.id_ranges(build([])) == {}
-    assert report.biggest(build([])) == ()
+def test_ranges_are_the_plans() -> None:
+    """The ranges span all ids of the plan; of nothing, they are nothing."""
+    plan = plan_of([*(Pair(7, run) for run in range(100, 250)), Pair(3, 5), Pair(9, 900)])
+    assert report.id_ranges(plan.figures) == {"result_id": (3, 9), "run_id": (5, 900)}
+    assert report.id_ranges(plan_of([]).figures) == {}
 
 
 # The end of an execution
@@ -425,6 +435,15 @@ def test_a_printed_command_holds_what_must_be_the_same() -> None:
         "input_format": "csv",
     }
     assert {name: taken[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("verb", ["run", "resume"])
+def test_a_printed_command_protects_what_this_one_does(verb: str) -> None:
+    """What must never be sent stays protected when the printed command is typed, run or resume."""
+    guards = Guards(protect=Path("/my lists/keep.csv"), protect_action="refuse")
+    taken = typed(report.command(verb, ("a",), Settings(guards=guards)))
+    assert taken["guards_protect"] == "/my lists/keep.csv"
+    assert taken["guards_protect_action"] == "refuse"
 
 
 def test_a_resume_reads_no_input() -> None:

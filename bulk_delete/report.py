@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -13,9 +14,10 @@ from bulk_delete.model import Counts, InputFile, Pair, Reject, State, Verdict
 from bulk_delete.plan import Biggest, Figures, Group
 
 _SHOWN_INPUTS = 5
-_FORMULA = tuple("=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}")
-_FORMULA += tuple("\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}")
-"""What a spreadsheet takes a cell for a formula by."""
+_SIGNS = "=+\\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"
+_SIGNS += "\N{FULLWIDTH COMMERCIAL AT}"
+_FORMULA = re.compile(rf"""(^|[,;|\t]["' ]*)(?=[{_SIGNS}])""")
+"""Where a spreadsheet takes a cell for a formula, whichever delimiter it goes by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def plan_text(view: PlanView) -> str:
 
 
 def _inputs(inputs: tuple[InputFile, ...]) -> str:
-    shown = ", ".join(file.path for file in inputs[:_SHOWN_INPUTS])
+    shown = ", ".join(printable(file.path) for file in inputs[:_SHOWN_INPUTS])
     more = len(inputs) - _SHOWN_INPUTS
     return f"{shown} and {more} more" if more > 0 else shown
 
@@ -181,7 +183,7 @@ def as_json(value: Mapping[str, Any]) -> str:
 
 def rejects_text(rejects: Iterable[Reject], count: int) -> str:
     """Name the first bad rows, a line each."""
-    shown = [f"  {row.file}, line {row.line}: {row.reason}" for row in rejects]
+    shown = [f"  {printable(row.file)}, line {row.line}: {row.reason}" for row in rejects]
     if count > len(shown):
         shown.append(f"  … and {count - len(shown):,} more")
     return "\n".join(shown)
@@ -208,14 +210,19 @@ def plan_rows(groups: Iterable[Group]) -> Iterator[str]:
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """Write a CSV line that no spreadsheet takes for a formula."""
+    """Write a CSV line that no spreadsheet takes for a formula and no terminal for a command."""
     line = io.StringIO()
-    # A line end of "\r\n" makes the writer quote a bare "\r", too.
-    csv.writer(line, lineterminator="\r\n").writerow(
-        f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
-        for cell in cells
+    csv.writer(line, lineterminator="\n").writerow(
+        _FORMULA.sub(r"\1'", printable(cell)) if isinstance(cell, str) else cell for cell in cells
     )
-    return line.getvalue().removesuffix("\r\n") + "\n"
+    return line.getvalue()
+
+
+def printable(text: str) -> str:
+    """Write what would not be seen, line ends and all, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def duration(seconds: float) -> str:

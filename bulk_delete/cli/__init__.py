@@ -8,8 +8,13 @@ from bulk_delete.cli.printing import complain, prepare_streams
 
 def main() -> NoReturn:
     """Run the command line and end with the exit code of the contract."""
-    prepare_streams()
-    sys.exit(main_inner(sys.argv[1:]))
+    try:
+        prepare_streams()
+        code = main_inner(sys.argv[1:])
+    except KeyboardInterrupt:
+        complain("interrupted; nothing was sent")  # it has only been loading
+        code = 130
+    sys.exit(code)
 
 
 def main_inner(arguments: list[str]) -> int:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from bulk_delete.config import Given, Layer, Settings, load
+from bulk_delete.errors import InvalidInput
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -86,8 +87,22 @@ def _with(command: _F, flags: tuple[Flag, ...]) -> _F:
     for flag in reversed(flags):
         default = _default(flag)
         shown = flag.help if default in {"", "None"} else f"{flag.help}  [default: {default}]"
-        command = click.option(flag.name, flag.variable, metavar=flag.metavar, help=shown)(command)
+        command = click.option(
+            flag.name,
+            flag.variable,
+            metavar=flag.metavar,
+            help=shown,
+            multiple=True,
+            callback=_only_one,
+        )(command)
     return command
+
+
+def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Refuse a flag that is given twice: the last one would win without a word."""
+    if len(given) > 1:
+        raise InvalidInput(f"{option.opts[0]} is given {len(given)} times; give it once")
+    return given[0] if given else None
 
 
 def _default(flag: Flag) -> str:

@@ -17,7 +17,7 @@ def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) ->
     """Print the plan; write it to `save`. Raises what planning raises."""
     with preview(order, state) as (intake, view):
         if save:
-            save_plan(intake.plan, save, order.inputs)
+            save_plan(intake.plan, save, order)
     told = report.as_json(view.as_dict()) if as_json else report.plan_text(view)
     if not emit(told):
         raise InvalidInput("the plan could not be printed; nothing was sent")

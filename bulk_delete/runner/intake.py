@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bulk_delete import report
 from bulk_delete.columns import Columns, Mask
-from bulk_delete.errors import InvalidInput, Refused
+from bulk_delete.errors import InvalidInput, JournalFailed, Refused
 from bulk_delete.folder import JobFolder, whole_file
 from bulk_delete.journal.reader import History
 from bulk_delete.ledger import DONE, DOUBTED, Ledger, among
@@ -52,14 +52,21 @@ def job_name(order: Order) -> str | None:
     if order.job is not None:
         return order.job
     if len(order.inputs) == 1 and order.inputs[0] != STDIN:
-        return stem(order.inputs[0])
+        return stem(order.inputs[0]) or None
     return None
 
 
 def take_in(
-    order: Order, folder: JobFolder | None, scratch: Scratch, stack: ExitStack
+    order: Order,
+    folder: JobFolder | None,
+    scratch: Scratch,
+    stack: ExitStack,
+    *,
+    must_list: bool,
 ) -> tuple[Intake, Protection | None]:
     """Read and check every row. Bad ones go to the job's `rejects.csv`; `stack` closes the rest.
+
+    Unless they `must_list`, a folder that cannot be written keeps nobody from seeing the first.
 
     Raises InvalidInput, naming file, line and cure, for damage that spoils a file and, unless bad
     rows are skipped, for any bad row; Refused for a protected one where that is asked for;
@@ -67,7 +74,7 @@ def take_in(
     """
     protection = protection_of(order, scratch, stack)
     source = Source(order.inputs, order.settings.input)
-    rejects = _Rejects(folder)
+    rejects = _Rejects(folder, must_list=must_list)
     with Builder(scratch) as builder:
         if folder is None:
             _read(source, builder, rejects, lambda _: None)
@@ -75,7 +82,7 @@ def take_in(
             with whole_file(folder.rejects) as file:
                 _read(source, builder, rejects, file.write)
         if rejects.rows and order.settings.input.on_bad_row == "fail":
-            raise _bad_rows(rejects, folder)
+            raise _bad_rows(rejects)
         unique = builder.plan()
         stack.callback(unique.close)
         rows = builder.rows
@@ -94,23 +101,32 @@ def take_in(
 
 
 class _Rejects:
-    """Counts bad rows, and keeps the first of them."""
+    """Counts bad rows, keeps the first of them, and lists all in the job's folder."""
 
-    def __init__(self, folder: JobFolder | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: JobFolder | None, *, must_list: bool) -> None:
+        self.folder = folder
+        self._must_list = must_list
         self.rows = self.pairs = 0
         self.first: list[Reject] = []
 
     def take(self, rows: Rows, keep: Callable[[str], None]) -> None:
-        if rows.rejects and self.rows == 0:
-            if self._folder:
-                self._folder.make()
-            keep(report.REJECTS_HEADER)
-        for row in rows.rejects:
-            keep(report.reject_row(row))
+        if rows.rejects and self.rows == 0 and self.folder:
+            self._begin(self.folder, keep)
+        if self.folder:
+            for row in rows.rejects:
+                keep(report.reject_row(row))
         self.rows += len(rows.rejects)
         self.pairs += sum(row.pairs for row in rows.rejects)
         self.first += rows.rejects[: _SHOWN_REJECTS - len(self.first)]
+
+    def _begin(self, folder: JobFolder, keep: Callable[[str], None]) -> None:
+        try:
+            folder.make()
+            keep(report.REJECTS_HEADER)
+        except (JournalFailed, OSError):
+            if self._must_list:
+                raise
+            self.folder = None
 
 
 def _read(source: Source, builder: Builder, rejects: _Rejects, keep: Callable[[str], None]) -> None:
@@ -229,8 +245,9 @@ def check_target(history: History, base_url: str, job: str) -> None:
         )
 
 
-def _bad_rows(rejects: _Rejects, folder: JobFolder | None) -> InvalidInput:
-    where = f"all are listed in {folder.rejects}" if folder else "a new --name has all listed"
+def _bad_rows(rejects: _Rejects) -> InvalidInput:
+    folder = rejects.folder
+    where = f"all are listed in {folder.rejects}" if folder else "the first of them follow"
     rows = "1 row is bad" if rejects.rows == 1 else f"{rejects.rows:,} rows are bad"
     return InvalidInput(
         f"{rows}; nothing was sent ({where}):\n"

@@ -66,7 +66,7 @@ def open_job(order: Order, state: Path) -> Iterator[Job]:
         raise InvalidInput("give --name: neither standard input nor several inputs name a job")
     folder = JobFolder(state, name)
     with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
-        intake, protection = take_in(order, folder, scratch, stack)
+        intake, protection = take_in(order, folder, scratch, stack, must_list=True)
         history, mended = recover(folder.journal, folder.mark, folder.broken)
         todo = subtract(intake, history.ledger, None, skip_failed=order.skip_failed, stack=stack)
         job = _Opening(order, name, folder, intake, todo, protection, history, mended)

@@ -36,7 +36,7 @@ def preview(order: Order, state: Path) -> Iterator[tuple[Intake, report.PlanView
     scratch = Scratch()
     try:
         with ExitStack() as stack:
-            intake, _ = take_in(order, folder if fresh else None, scratch, stack)
+            intake, _ = take_in(order, folder if fresh else None, scratch, stack, must_list=False)
             history = inspect(folder.journal, folder.mark) if folder else History()
             todo = subtract(
                 intake, history.ledger, None, skip_failed=order.skip_failed, stack=stack
@@ -49,8 +49,9 @@ def preview(order: Order, state: Path) -> Iterator[tuple[Intake, report.PlanView
         raise InvalidInput(str(error)) from None
 
 
-def save_plan(plan: Plan, path: Path, inputs: tuple[str, ...]) -> None:
+def save_plan(plan: Plan, path: Path, order: Order) -> None:
     """Write a plan as an input of its own. Raises InvalidInput for a place that would spoil one."""
+    read = [*map(Path, order.inputs), *filter(None, [order.settings.guards.protect])]
     try:
         there = path.exists()
     except OSError as error:
@@ -59,8 +60,10 @@ def save_plan(plan: Plan, path: Path, inputs: tuple[str, ...]) -> None:
         raise InvalidInput(f"--save {path}: is no file; give the name of one")
     if path.suffix not in {".jsonl", ".ndjson"}:
         raise InvalidInput(f"--save {path}: a plan is JSON Lines; give a name that ends in .jsonl")
-    if any(there and Path(source).exists() and path.samefile(source) for source in inputs):
-        raise InvalidInput(f"--save {path}: is an input; give another name")
+    if any(there and source.exists() and path.samefile(source) for source in read):
+        raise InvalidInput(f"--save {path}: is an input, or what is protected; give another name")
+    if any((path.resolve().parent / name).exists() for name in ("journal.jsonl", "journal.mark")):
+        raise InvalidInput(f"--save {path}: lies in a job's folder; give a place of your own")
     try:
         write_whole(path.resolve(), report.plan_rows(plan.groups()), even_empty=True)
     except JournalFailed as failure:

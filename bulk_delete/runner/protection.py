@@ -18,6 +18,9 @@ from bulk_delete.store import Builder, Plan, Scratch, ScratchError
 _SHOWN = 20
 
 
+_Version = tuple[int, int, int, int]
+
+
 class Protection:
     """The pairs and results of one file. Raises InvalidInput when it is made and cannot be read."""
 
@@ -81,12 +84,12 @@ class Protection:
                     "nothing is to be protected, leave --protect out"
                 )
 
-    def _seen(self) -> tuple[int, int, int] | None:
+    def _seen(self) -> _Version | None:
         try:
             found = os.stat(self._path)  # noqa: PTH116 - before each send, so it should be cheap
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-_Read = tuple[tuple[int, int, int] | None, Plan]
+_Read = tuple[_Version | None, Plan]

@@ -51,6 +51,8 @@ def _header(feed: Feed, wanted: Wanted) -> Layout:
             shown = ", ".join(repr(name[:40]) for name in names[:12])
             flag = "--result-column" if column == wanted.result_column else "--run-column"
             cure = "" if wanted.whole_results else f", or name the column with {flag}"
+            cure = "; delete this line" if names[0].startswith("sep=") else cure
+            cure = "; if it is JSON Lines, say --format jsonl" if names[0].startswith("{") else cure
             raise feed.refuse(
                 f"the header has no column {column!r}, only {shown}; "
                 f"the first line must be {wanted.header}{cure}",

@@ -22,6 +22,7 @@ _REFUSED = {
     b"PK\x03\x04": "a ZIP or Excel file; save it as CSV (UTF-8)",
     b"\xd0\xcf\x11\xe0": "an old Excel file; save it as CSV (UTF-8)",
     b"PAR1": "a Parquet file; export it as CSV, with the columns result_id and run_id",
+    b"\xff\xfe\0\0": "UTF-32; convert it: iconv -f UTF-32 -t UTF-8",
     b"\xff\xfe": "UTF-16; convert it: iconv -f UTF-16 -t UTF-8",
     b"\xfe\xff": "UTF-16; convert it: iconv -f UTF-16 -t UTF-8",
     b"BZh": "bzip2; unpack it, or pack it with gzip or zstd",

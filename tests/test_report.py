@@ -22,7 +22,7 @@ from bulk_delete.plan import Biggest
 from bulk_delete.sources import Source
 from tests.made_plans import plan_of, reference_fingerprint
 
-FORMULA_STARTS = "=+-@\t\r\n"
+FORMULA_STARTS = "=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH COMMERCIAL AT}"
 FINGERPRINT = reference_fingerprint([(1, 2)])
 
 
@@ -72,16 +72,40 @@ def test_a_harmless_cell_is_left_as_it_is() -> None:
 )
 @example(cells=["", "a\r=1"])
 def test_a_line_is_one_row_of_the_same_cells(cells: list[str]) -> None:
-    """Whatever is in the cells, a line reads back as one row of them, and none is a formula."""
-    guarded = [f"'{cell}" if cell.startswith(tuple(FORMULA_STARTS)) else cell for cell in cells]
-    assert cells_of(report.csv_line(cells)) == guarded
+    """Whatever is in the cells, a line reads back as one row of them, escaped and guarded."""
+    found = cells_of(report.csv_line(cells))
+    shown = [report.printable(cell) for cell in cells]
+    assert [cell.replace("'", "") for cell in found] == [cell.replace("'", "") for cell in shown]
+    assert all(cell.isprintable() for cell in found)
+
+
+@pytest.mark.parametrize("delimiter", ",;\t|")
+@pytest.mark.parametrize("sign", "=+-@")
+def test_no_delimiter_makes_a_formula(delimiter: str, sign: str) -> None:
+    """In whatever way a spreadsheet cuts the text of a bad row up, no cell is a formula."""
+    text = f'1{delimiter}{sign}cmd(){delimiter}"{sign}x"{delimiter} {sign}y'
+    line = report.csv_line(["a.csv", 2, "bad", text])
+    for cut in ",;\t|":
+        assert not any(
+            cell.lstrip("\"' ").startswith(sign) and "'" not in cell[: cell.index(sign)]
+            for cell in line.rstrip("\n").split(cut)
+        )
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    """Escape sequences, bells, line ends and marks of direction are shown, not done."""
+    assert report.printable("\x1b]0;x\x07\x9b\u202e\n\té") == r"\x1b]0;x\x07\x9b\u202e\n\té"
 
 
 @pytest.mark.parametrize(
     ("name", "data", "text"),
     [
-        ("a.csv", 'result_id,run_id,n\n0,1,"x\r=cmd()\n=cmd()"\n', '0,1,"x\r=cmd()\n=cmd()"'),
-        ("a.jsonl", "{}\nx\r=cmd()\n", "x\r=cmd()"),
+        (
+            "a.csv",
+            'result_id,run_id,n\n0,1,"x\r=cmd()\n=cmd()"\n',
+            r'0,1,"x\r=cmd()\n=cmd()"',
+        ),
+        ("a.jsonl", "{}\nx\r=cmd()\n", r"x\r=cmd()"),
         ("b.jsonl", "{}\n=cmd()\n", "'=cmd()"),
     ],
 )
@@ -400,7 +424,8 @@ def typed(command: str) -> dict[str, object]:
     """Have the real command line read a command, without running it; return what it took."""
     program, verb, *words = shlex.split(command)
     assert program == "bulk-delete"
-    return app.commands[verb].make_context(verb, words).params
+    with app.make_context("bulk-delete", [verb, *words]) as parent:
+        return app.commands[verb].make_context(verb, words, parent=parent).params
 
 
 NAMES = ["runs.csv", "my runs.csv", "it's.csv", "$(id).csv", "a;b.csv", "*.csv", "-", "-runs.csv"]

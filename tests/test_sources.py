@@ -986,11 +986,15 @@ def test_a_row_over_the_limit_is_refused(
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    """A missing file and a folder are refused by name, with the reason."""
+    """What is missing, a folder or out of reach is refused by name, with the reason."""
     missing = str(tmp_path / "nothing.csv")
     assert refusal(missing) == f"{missing}: cannot be opened: No such file or directory"
     assert refusal(str(tmp_path)) == f"{tmp_path}: is a folder; name the files in it"
     assert "cannot be opened" in refusal("")
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    assert refusal(str(loop)).startswith(f"{loop}: cannot be opened: ")
+    assert "cannot be opened" in refusal(put(tmp_path, "a.csv", HEADER) + "/b.csv")
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails to read")

@@ -27,6 +27,7 @@ DUCKDB = """\
 import sys, duckdb
 base = duckdb.connect()
 base.execute("set threads=2")
+base.execute("set enable_progress_bar=false")
 print(*base.execute(sys.argv[1], sys.argv[2:]).fetchone())
 """
 PAIRS = "select count(result_id), max(result_id), max(run_id) from "

@@ -279,3 +279,36 @@ def test_an_unreadable_list_stops_the_job(command: Command, sandbox: Running, ho
         done = command.run(*again[1:])
     assert done.returncode == 0, done.stderr
     assert api.left == set(PAIRS) - set(OTHERS)
+
+
+def test_a_plan_is_never_saved_over_what_it_must_not_touch(command: Command) -> None:
+    """Not over the list of what is protected, by whatever name, and not into a job's folder: 2."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    write_jsonl(command.home / "keep.jsonl", SOME)
+    (command.home / "link.jsonl").hardlink_to(command.home / "keep.jsonl")
+    (command.home / "job").mkdir()
+    (command.home / "job" / "journal.jsonl").write_text("the record\n")
+    before = (command.home / "keep.jsonl").read_bytes()
+    for target in ("keep.jsonl", "link.jsonl", "job/journal.jsonl", "job/other.jsonl"):
+        done = command.run("plan", "runs.csv", "--protect", "keep.jsonl", "--save", target)
+        assert done.returncode == 2, target
+        assert done.stderr.startswith(f"bulk-delete: --save {target}: ")
+    assert (command.home / "keep.jsonl").read_bytes() == before
+    assert [path.name for path in (command.home / "job").iterdir()] == ["journal.jsonl"]
+
+
+def test_a_second_list_is_not_dropped(command: Command) -> None:
+    """A flag that is given twice is refused: the last would win, and the first protect nothing."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    results_csv(command.home / "keep.csv", [LARGE])
+    done = command.run("plan", "runs.csv", "--protect", "keep.csv", "--protect", "keep.csv")
+    assert done.returncode == 2
+    assert done.stderr == "bulk-delete: --protect is given 2 times; give it once\n"
+
+
+def test_bad_rows_are_told_where_they_cannot_be_listed(command: Command) -> None:
+    """Where the state folder cannot be made, `plan` tells of bad rows all the same."""
+    (command.home / "runs.csv").write_text("result_id,run_id\n1,x\n")
+    done = command.run("plan", "runs.csv", "--state-dir", "/proc/nowhere")
+    assert done.returncode == 2
+    assert "runs.csv, line 2: run id 'x' is not a whole decimal number" in done.stderr

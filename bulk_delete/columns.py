@@ -19,6 +19,9 @@ AT_ONCE = 1 << 19
 """Pairs that are worked on together: 8 MB of them, so that a few copies fit into any memory."""
 
 _WORD = 64
+_RESULT_BITS = 32
+"""Leading bits of a result id to sort by, where not all ids' bits can be had."""
+
 _PLACE_BITS = 20
 """Bits for a row's place in a sort; AT_ONCE and the merge of several runs must stay below."""
 
@@ -113,7 +116,7 @@ def _sorted_wide(
     bits are equal are put in order afterwards; there are few, unless the ids are made for it.
     """
     room = _WORD - _PLACE_BITS
-    for_result = min(result_bits, max(24, room - run_bits))
+    for_result = min(result_bits, max(_RESULT_BITS, room - run_bits))
     for_run = min(run_bits, room - for_result)
     keys = (columns.result_ids - result_low) >> np.uint64(result_bits - for_result)
     keys <<= np.uint64(for_run)
@@ -122,24 +125,30 @@ def _sorted_wide(
     keys |= np.arange(columns.rows, dtype=np.uint64)
     keys.sort()
     places = (keys & np.uint64((1 << _PLACE_BITS) - 1)).astype(np.intp)
+    rows = columns.part(places)
+    del places
     keys >>= np.uint64(_PLACE_BITS)
     if for_result < result_bits:
         keys >>= np.uint64(for_run)  # results that share these bits are mixed
-    rows = columns.part(places)
     tied = _misplaced(rows, keys)
     if tied.size:
-        order = np.lexsort((rows.run_ids[tied], rows.result_ids[tied], keys[tied]))
-        places[tied] = places[tied][order]
-        rows = columns.part(places)
+        result_ids, run_ids = rows.part(tied)
+        order = np.lexsort((run_ids, result_ids, keys[tied]))
+        rows.result_ids[tied], rows.run_ids[tied] = result_ids[order], run_ids[order]
     return rows
 
 
 def _misplaced(columns: Columns, keys: Numbers) -> Positions:
-    """Find the rows whose key is that of two rows in the wrong order."""
+    """Find the rows whose key, in ascending keys, is that of two rows in the wrong order."""
     result_ids, run_ids = columns
-    wrong = result_ids[1:] < result_ids[:-1]
-    wrong |= (result_ids[1:] == result_ids[:-1]) & (run_ids[1:] < run_ids[:-1])
-    return np.flatnonzero(np.isin(keys, keys[1:][wrong])) if wrong.any() else np.flatnonzero(wrong)
+    wrong = result_ids[1:] == result_ids[:-1]
+    wrong &= run_ids[1:] < run_ids[:-1]
+    wrong |= result_ids[1:] < result_ids[:-1]
+    found = np.unique(keys[1:][wrong])
+    change = np.zeros(keys.size + 1, np.int8)
+    change[np.searchsorted(keys, found, "left")] = 1
+    change[np.searchsorted(keys, found, "right")] -= 1
+    return np.flatnonzero(np.cumsum(change[:-1], dtype=np.int8))
 
 
 def _unique(columns: Columns) -> Columns:

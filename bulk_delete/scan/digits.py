@@ -47,12 +47,14 @@ def read_ids(data: Bytes, starts: Positions, ends: Positions) -> tuple[Numbers, 
 def _read_digits(data: Bytes, starts: Positions, ends: Positions) -> tuple[Numbers, Mask]:
     lengths = ends - starts
     longest = min(int(lengths.max(initial=0)), _MOST_DIGITS)
+    shortest = int(lengths.min(initial=_MOST_DIGITS))
     words = words_of(data)
     wrong = np.zeros(starts.size, np.uint64)
-    values = _eight(words, ends, lengths, wrong)
+    values = _eight(words, ends, lengths if shortest < WIDTH else None, wrong)
     scale = 10**WIDTH
     for taken in range(WIDTH, longest, WIDTH):
-        more = _eight(words, ends - taken, lengths - taken, wrong)
+        rest = lengths - taken if shortest < taken + WIDTH else None
+        more = _eight(words, ends - taken, rest, wrong)
         more *= np.uint64(scale)  # may overflow only above 19 digits, which are not good
         values += more
         scale *= 10**WIDTH
@@ -82,13 +84,12 @@ def _trimmed(data: Bytes, starts: Positions, ends: Positions) -> tuple[Positions
     return starts, ends
 
 
-def _eight(words: Numbers, ends: Positions, lengths: Positions, wrong: Numbers) -> Numbers:
+def _eight(words: Numbers, ends: Positions, lengths: Positions | None, wrong: Numbers) -> Numbers:
     """Read the last eight digits before `ends`, or `lengths` of them; set `wrong` where none is."""
     digits = words[ends - WIDTH]
     digits ^= _ZEROS
-    missing = 8 * WIDTH - (lengths << 3)  # bits; a shift by 64 and more gives 0
-    np.maximum(missing, 0, out=missing)
-    digits &= np.left_shift(_FULL, missing.view(np.uint64))
+    if lengths is not None:
+        _mask(digits, lengths)
     over = digits + _ABOVE_9
     over |= digits
     over &= _HIGH_BITS
@@ -102,3 +103,10 @@ def _eight(words: Numbers, ends: Positions, lengths: Positions, wrong: Numbers) 
     digits *= np.uint64(42949672960001)
     digits >>= np.uint64(32)
     return digits
+
+
+def _mask(digits: Numbers, lengths: Positions) -> None:
+    """Make what is not of the field zeros; it comes first, so it is in the lower bytes."""
+    missing = 8 * WIDTH - (lengths << 3)  # bits; a shift by 64 and more gives 0
+    np.maximum(missing, 0, out=missing)
+    digits &= np.left_shift(_FULL, missing.view(np.uint64))

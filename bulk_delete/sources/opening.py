@@ -43,11 +43,10 @@ class _Hashed(io.RawIOBase):
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer)  # type: ignore[arg-type]
-        data = self._raw.read(len(view))
-        view[: len(data)] = data
-        self.digest.update(data)
-        self.size += len(data)
-        return len(data)
+        count = self._raw.readinto(view) or 0  # type: ignore[attr-defined]
+        self.digest.update(view[:count])
+        self.size += count
+        return count
 
 
 class SpoiltError(Exception):

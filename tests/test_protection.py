@@ -327,6 +327,18 @@ async def test_a_file_that_is_being_written_is_waited_for(
     assert told.times == 1
 
 
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path, protect: Protect) -> None:
+    """A list that is overwritten in place, and given its old time again, has changed."""
+    keep = tmp_path / "keep.csv"
+    keep.write_text("result_id\n999999\n")
+    protection = protect(keep)
+    before = keep.stat()
+    keep.write_text("result_id\n001010\n")
+    os.utime(keep, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert keep.stat().st_size == before.st_size
+    assert protection.changed
+
+
 def test_what_cannot_be_read_again_is_refused(tmp_path: Path, protect: Protect) -> None:
     """A pipe is no list: the file is looked at again before each call."""
     keep = tmp_path / "keep.csv"

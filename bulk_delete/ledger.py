@@ -55,9 +55,6 @@ class Ledger:
         runs = self._states.get(result_id)
         return State.UNSENT if runs is None else runs.get(run_id, State.UNSENT)
 
-    def is_done(self, result_id: int, run_id: int) -> bool:
-        return self.state(result_id, run_id) in DONE
-
     def is_doubted(self, result_id: int, run_id: int) -> bool:
         return self.state(result_id, run_id) in DOUBTED
 

@@ -189,6 +189,10 @@ def rejects_text(rejects: Iterable[Reject], count: int) -> str:
     return "\n".join(shown)
 
 
+def bad_rows(count: int) -> str:
+    return "1 row is bad" if count == 1 else f"{count:,} rows are bad"
+
+
 def reject_row(row: Reject) -> str:
     return csv_line((row.file, row.line, row.reason, row.text))
 

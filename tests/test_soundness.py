@@ -149,7 +149,7 @@ async def execute(folder: Path, plan: Plan, server: Server, stop_after: int | No
     journal_path, mark = folder / "journal.jsonl", folder / "journal.mark"
     history, _ = recover(journal_path, mark, folder / "journal.broken")
     rng, ledger = server.rng, history.ledger
-    known_deleted = {pair for pair in plan.pairs() if ledger.is_done(*pair)}
+    known_deleted = {pair for pair in plan.pairs() if ledger.state(*pair) in DONE}
     journal = Journal(journal_path, mark, history.end)
     limits = Limits(Rate(100.0), concurrency=4, max_failures=MaxFailures(share=1.0))
     ids = iter(range(10**9))

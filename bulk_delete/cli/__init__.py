@@ -5,6 +5,8 @@ from typing import NoReturn
 
 from bulk_delete.cli.printing import complain, prepare_streams
 
+_INTERRUPTED = "interrupted; what was sent, if anything, is in the job's journal"
+
 
 def main() -> NoReturn:
     """Run the command line and end with the exit code of the contract."""
@@ -12,7 +14,7 @@ def main() -> NoReturn:
         prepare_streams()
         code = main_inner(sys.argv[1:])
     except KeyboardInterrupt:
-        complain("interrupted; nothing was sent")  # it has only been loading
+        complain(_INTERRUPTED)  # while it was being loaded
         code = 130
     sys.exit(code)
 
@@ -33,7 +35,7 @@ def main_inner(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        complain("interrupted; what was sent, if anything, is in the job's journal")
+        complain(_INTERRUPTED)
         return 130
     except Exception:  # noqa: BLE001 - the contract has a code for what should not be
         import traceback  # noqa: PLC0415 - hardly ever needed

@@ -248,9 +248,8 @@ def check_target(history: History, base_url: str, job: str) -> None:
 def _bad_rows(rejects: _Rejects) -> InvalidInput:
     folder = rejects.folder
     where = f"all are listed in {folder.rejects}" if folder else "the first of them follow"
-    rows = "1 row is bad" if rejects.rows == 1 else f"{rejects.rows:,} rows are bad"
     return InvalidInput(
-        f"{rows}; nothing was sent ({where}):\n"
+        f"{report.bad_rows(rejects.rows)}; nothing was sent ({where}):\n"
         f"{report.rejects_text(rejects.first, rejects.rows)}\n"
         "Mend them, or leave them out with --on-bad-row skip"
     )

@@ -11,7 +11,7 @@ from bulk_delete.columns import Columns, Mask
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput
 from bulk_delete.model import Reject
-from bulk_delete.report import rejects_text
+from bulk_delete.report import bad_rows, rejects_text
 from bulk_delete.sources import STDIN, WHOLE_RESULT, Source
 from bulk_delete.store import Builder, Plan, Scratch, ScratchError
 
@@ -62,9 +62,9 @@ class Protection:
                 raise InvalidInput(f"--protect {error.reason}") from None
             except ScratchError as error:
                 raise InvalidInput(f"--protect {self._path}: {error}") from None
-        bad = "1 row is bad" if count == 1 else f"{count:,} rows are bad"
         raise InvalidInput(
-            f"--protect {self._path}: {bad}, so it is not known what to protect; mend the file:\n"
+            f"--protect {self._path}: {bad_rows(count)}, so it is not known what to protect; "
+            "mend the file:\n"
             f"{rejects_text(first, count)}"
         )
 

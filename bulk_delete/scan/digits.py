@@ -15,6 +15,8 @@ from bulk_delete.model import MAX_ID
 PAD = 24
 """Readable bytes that must stand before the first field of a buffer."""
 
+LF = 0x0A
+
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
 WIDTH = 8

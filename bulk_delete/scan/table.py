@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bulk_delete.columns import NO_PAIRS, Columns, Mask, Positions
-from bulk_delete.scan.digits import PAD, Bytes, read_ids
+from bulk_delete.scan.digits import LF, PAD, Bytes, read_ids
 
-_LF, _CR, _QUOTE = b'\n\r"'
+_CR, _QUOTE = b'\r"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Found(NamedTuple):
 def scan_table(data: Bytes, start: int, stop: int, layout: Layout) -> Found:
     """Read data[start:stop], which begins with a row; PAD readable bytes stand before it."""
     block = data[start:stop]
-    cuts = np.flatnonzero((block == ord(layout.delimiter)) | (block == _LF))
+    cuts = np.flatnonzero((block == ord(layout.delimiter)) | (block == LF))
     quotes = np.flatnonzero(block == _QUOTE) if _holds(block, _QUOTE) else None
     trusted = block.size
     inside = None
@@ -54,7 +54,7 @@ def scan_table(data: Bytes, start: int, stop: int, layout: Layout) -> Found:
         inside = np.bitwise_and(np.cumsum(block == _QUOTE, dtype=np.uint8), 1).view(np.bool_)
         cuts = cuts[~inside[cuts]]
         trusted = _first_stray(block, quotes, inside, ord(layout.delimiter))
-    last_cuts = np.flatnonzero(block[cuts] == _LF)
+    last_cuts = np.flatnonzero(block[cuts] == LF)
     row_ends = cuts[last_cuts]
     complete = int(np.searchsorted(row_ends, trusted))
     stuck = trusted < block.size
@@ -91,11 +91,11 @@ def _holds(block: Bytes, byte: int) -> bool:
 def _first_stray(block: Bytes, quotes: Positions, inside: Mask, delimiter: int) -> int:
     """Find the first quote that neither opens a field, nor closes one, nor is doubled."""
     before = block[quotes - 1]
-    before[quotes == 0] = _LF
+    before[quotes == 0] = LF
     after = block[np.minimum(quotes + 1, block.size - 1)]
-    after[quotes + 1 == block.size] = _LF
-    opens = (before == delimiter) | (before == _LF) | (before == _QUOTE)
-    closes = (after == delimiter) | (after == _LF) | (after == _CR) | (after == _QUOTE)
+    after[quotes + 1 == block.size] = LF
+    opens = (before == delimiter) | (before == LF) | (before == _QUOTE)
+    closes = (after == delimiter) | (after == LF) | (after == _CR) | (after == _QUOTE)
     stray = quotes[~np.where(inside[quotes], opens, closes)]
     return int(stray[0]) if stray.size else block.size
 
@@ -105,7 +105,7 @@ def _rows_with_stray_cr(block: Bytes, inside: Mask | None, row_ends: Positions) 
     found = np.flatnonzero(block == _CR)
     if inside is not None:
         found = found[~inside[found]]
-    stray = found[block[np.minimum(found + 1, block.size - 1)] != _LF]
+    stray = found[block[np.minimum(found + 1, block.size - 1)] != LF]
     rows: Positions = np.searchsorted(row_ends, stray)
     return rows[rows < row_ends.size]
 

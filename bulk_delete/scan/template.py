@@ -11,10 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bulk_delete.columns import NO_PAIRS, Columns, Mask, Numbers, Positions
-from bulk_delete.scan.digits import PAD, WIDTH, Bytes, read_ids, words_of
+from bulk_delete.scan.digits import LF, PAD, WIDTH, Bytes, read_ids, words_of
 
-_LF = 0x0A
-_BLANKS = rb"[ \t\r]*"
 _ID = rb"[1-9][0-9]*"
 
 
@@ -52,8 +50,8 @@ def scan_lines(data: Bytes, start: int, stop: int, template: Template) -> Found:
     """Read data[start:stop], which is whole lines; PAD readable bytes stand before it."""
     block = data[start:stop]
     comma = template.between.index(b",")
-    cuts = np.flatnonzero((block == ord(",")) | (block == _LF))
-    last_cuts = np.flatnonzero(block[cuts] == _LF)
+    cuts = np.flatnonzero((block == ord(",")) | (block == LF))
+    last_cuts = np.flatnonzero(block[cuts] == LF)
     line_ends = cuts[last_cuts]
     line_starts = np.concatenate(([0], line_ends[:-1] + 1))
     good = np.diff(last_cuts, prepend=-1) == 2  # noqa: PLR2004 - the comma and the line end

@@ -13,14 +13,13 @@ import numpy as np
 from bulk_delete.columns import columns_of, joined
 from bulk_delete.errors import InvalidInput
 from bulk_delete.model import Pair, Reject
+from bulk_delete.scan.digits import LF
 from bulk_delete.scan.table import Layout, scan_table
 from bulk_delete.sources.files import MAX_LINE, Feed
 from bulk_delete.sources.ids import named_id
 from bulk_delete.sources.rows import WHOLE_RESULT, Rows, Wanted
 
 DELIMITERS = (",", ";", "\t", "|")
-
-_LF = 0x0A
 
 _FEW = 1000
 """Rows between two stray quotes for which it pays to scan the rest of a block again."""
@@ -153,7 +152,7 @@ class _Table:
         rejects: list[Reject] = []
         if spans:
             feed = self._feed
-            line_ends = np.flatnonzero(feed.data[feed.start : spans[-1][1]] == _LF) + feed.start
+            line_ends = np.flatnonzero(feed.data[feed.start : spans[-1][1]] == LF) + feed.start
             lines = np.searchsorted(line_ends, [start for start, _ in spans]) + feed.line + 1
             for span, line in zip(spans, lines.tolist(), strict=True):
                 self._read(span, line, pairs, rejects)

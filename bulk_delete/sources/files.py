@@ -7,7 +7,7 @@ import numpy as np
 
 from bulk_delete.errors import InvalidInput
 from bulk_delete.model import InputFile
-from bulk_delete.scan.digits import PAD, Bytes
+from bulk_delete.scan.digits import LF, PAD, Bytes
 from bulk_delete.sources.opening import STDIN, Opened, SpoiltError
 from bulk_delete.sources.rows import SHOWN
 
@@ -23,7 +23,6 @@ _ROOM_AT_END = 1
 """For the line end that a file's last line may lack."""
 
 _UTF8_BOM = b"\xef\xbb\xbf"
-_LF = 0x0A
 
 
 class Feed:
@@ -77,7 +76,7 @@ class Feed:
 
     def take(self, upto: int) -> None:
         """Leave behind what stands before a position."""
-        self.line += int(np.count_nonzero(self.data[self.start : upto] == _LF))
+        self.line += int(np.count_nonzero(self.data[self.start : upto] == LF))
         self.start = upto
 
     def line_end(self, start: int) -> int | None:
@@ -150,8 +149,8 @@ class Feed:
                     "was changed while it was read; wait until it is complete, or replace it by "
                     "renaming a new file over it"
                 )
-            if self._filled > PAD and self._buffer[self._filled - 1] != _LF:
-                self._buffer[self._filled] = _LF
+            if self._filled > PAD and self._buffer[self._filled - 1] != LF:
+                self._buffer[self._filled] = LF
                 self._filled += 1
         self._check_text()
 

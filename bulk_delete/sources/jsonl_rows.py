@@ -13,13 +13,12 @@ import numpy as np
 
 from bulk_delete.columns import columns_of, joined
 from bulk_delete.model import Reject
+from bulk_delete.scan.digits import LF
 from bulk_delete.scan.objects import GROUPED, Objects
 from bulk_delete.scan.template import Found, scan_lines
 from bulk_delete.sources.files import Feed
 from bulk_delete.sources.ids import named_id
 from bulk_delete.sources.rows import SHOWN, WHOLE_RESULT, Rows, Wanted
-
-_LF = 0x0A
 
 _PIECE = 256
 """Lines that are decoded together: a bad one costs no more than these a second look."""
@@ -52,7 +51,7 @@ class _Reader:
         start, stop, first = feed.start, feed.stop, feed.line + 1
         found = self._alike(start, stop)
         if found is not None:
-            ends = np.flatnonzero(feed.data[start:stop] == _LF) + start
+            ends = np.flatnonzero(feed.data[start:stop] == LF) + start
             numbers = np.searchsorted(ends, [span[0] for span in found.odd]) + first
             lines = [feed.raw(*span) for span in found.odd]
             late, rejects = self._one_by_one(numbers.tolist(), lines)
@@ -88,22 +87,25 @@ class _Reader:
         pairs: list[tuple[int, int]] = []
         rejects: list[Reject] = []
         for number, line in zip(numbers, lines, strict=True):
-            group = self._objects.line(line)
-            if group is None:
-                if not (text := line.decode("utf-8")).strip():
-                    continue
-                found = _Members()
-                try:
-                    found = _members(text)
-                    group = _group(found, self._wanted)
-                except ValueError as error:
-                    shown = text.strip()[:SHOWN]
-                    reject = Reject(self._feed.name, number, str(error), shown, found.asked_for)
-                    rejects.append(reject)
-                    continue
-            result_id, run_ids = group
-            pairs.extend(zip(repeat(result_id), run_ids))
+            found = self._objects.line(line) or self._slowly(number, line)
+            if isinstance(found, Reject):
+                rejects.append(found)
+            elif found:
+                result_id, run_ids = found
+                pairs.extend(zip(repeat(result_id), run_ids))
         return Rows(columns_of(pairs), rejects)
+
+    def _slowly(self, number: int, line: bytes) -> tuple[int, list[int]] | Reject | None:
+        """Read a line that the scanner left; None for a blank one."""
+        text = line.decode("utf-8").strip()
+        if not text:
+            return None
+        found = _Members()
+        try:
+            found = _members(line.decode("utf-8"))
+            return _group(found, self._wanted)
+        except ValueError as error:
+            return Reject(self._feed.name, number, str(error), text[:SHOWN], found.asked_for)
 
 
 class _Members(list[tuple[str, Any]]):

@@ -4,6 +4,8 @@ Fields that are None are left off the line. Only `batch.sent` carries the run id
 other `batch.*` events speak of all of them unless `run_ids` names some.
 """
 
+from typing import Literal
+
 import msgspec
 
 from bulk_delete.model import InputFile
@@ -42,6 +44,46 @@ class JobFinished(Event, frozen=True, tag="job.finished"):
     seconds: float
 
 
+class RateChanged(Event, frozen=True, tag="rate.changed"):
+    """`rate`, `before` and `ceiling` (what was configured) are calls per second."""
+
+    reason: Literal["throttled", "latency", "recovered"]
+    rate: float
+    before: float
+    ceiling: float
+
+
+class JobPaused(Event, frozen=True, tag="job.paused"):
+    """`seconds`: for how long there were nothing but failures."""
+
+    reason: str
+    detail: str
+    seconds: float
+
+
+class JobContinued(Event, frozen=True, tag="job.continued"):
+    """`seconds`: how long the pause lasted."""
+
+    reason: str
+    seconds: float
+
+
+class ApiRead(Event, frozen=True, tag="api.read"):
+    """A call that changes nothing: of `asked` runs, `found` came back; or whether a result is seen.
+
+    `batch` is the one to be settled.
+    """
+
+    read: Literal["runs", "result"]
+    batch: int
+    result_id: int
+    request_id: str
+    asked: int | None = None
+    found: int | None = None
+    status: int | None = None
+    error: str | None = None
+
+
 class BatchSent(Event, frozen=True, tag="batch.sent"):
     batch: int
     attempt: int
@@ -59,7 +101,10 @@ class BatchDeleted(Event, frozen=True, tag="batch.deleted"):
 
 
 class BatchRetry(Event, frozen=True, tag="batch.retry"):
-    """An attempt that settled nothing; the batch stays open."""
+    """An attempt that settled nothing; the batch stays open.
+
+    `asked_s`: the wait that the reply asked for, where it was cut to `wait_s`.
+    """
 
     batch: int
     attempt: int
@@ -67,6 +112,7 @@ class BatchRetry(Event, frozen=True, tag="batch.retry"):
     wait_s: float
     status: int | None = None
     error: str | None = None
+    asked_s: float | None = None
 
 
 class BatchSplit(Event, frozen=True, tag="batch.split"):
@@ -116,5 +162,6 @@ class BatchReopened(Event, frozen=True, tag="batch.reopened"):
 Settling = BatchFailed | BatchGone | BatchUnknown
 OfBatch = BatchSent | BatchDeleted | BatchRetry | BatchSplit | Settling
 OfPairs = BatchWithheld | BatchReopened
-OfJob = JobStarted | PlanReplaced | JobFinished
+Steering = RateChanged | JobPaused | JobContinued | ApiRead
+OfJob = JobStarted | PlanReplaced | JobFinished | Steering
 AnyEvent = OfBatch | OfPairs | OfJob

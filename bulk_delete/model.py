@@ -191,6 +191,26 @@ class Rejected:
     detail: str
 
 
+# What one read came to, where it came to something; else one of the facts above.
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """200: the runs that came back of those that were asked for, each with its result's id."""
+
+    status: int
+    ms: int
+    runs: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """200: this key can see the result."""
+
+    status: int
+    ms: int
+
+
 Fact = (
     Deleted
     | BadRequest
@@ -203,3 +223,5 @@ Fact = (
     | InDoubt
     | Rejected
 )
+
+Reading = Found | Visible | Fact

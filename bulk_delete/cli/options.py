@@ -36,7 +36,7 @@ _FLAGS = (
     Flag("--max-results", "guards", "max_results", "N", "Refuse a plan that touches more results."),
     Flag("--protect", "guards", "protect", "FILE", "Results or runs that are never sent."),
     Flag("--protect-action", "guards", "protect_action", "remove|refuse", "If the input has any."),
-    Flag("--rate", "limits", "rate", "N/s", "Calls per second, minute (N/m) or hour (N/h)."),
+    Flag("--rate", "limits", "rate", "N/s", "Calls per s, m or h; several as 10/s,5000/h."),
     Flag("--base-url", "api", "base_url", "URL", "Where the API is."),
     Flag("--state-dir", "state", "dir", "DIR", "Where the job folders are."),
 )
@@ -45,6 +45,7 @@ _RUN_FLAGS = (
     Flag("--timeout", "api", "timeout", "TIME", "Longest time of one call."),
     Flag("--attempts", "retry", "attempts", "N", "Attempts per batch."),
     Flag("--max-failures", "limits", "max_failures", "N%|N", "Give up above this."),
+    Flag("--settle", "retry", "settle", "HOW", "What is in doubt: read-back, resend or hold."),
     Flag("--give-up-after", "limits", "give_up_after", "TIME", "End the job after an outage."),
     Flag("--grace", "limits", "grace", "TIME", "Time to drain after a signal."),
     Flag("--ca-file", "api", "ca_file", "FILE", "CA certificates to trust."),
@@ -93,7 +94,7 @@ def _with(command: _F, flags: tuple[Flag, ...]) -> _F:
             metavar=flag.metavar,
             help=shown,
             multiple=True,
-            callback=_only_one,
+            callback=_all_together if flag.name == "--rate" else _only_one,
         )(command)
     return command
 
@@ -103,6 +104,11 @@ def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...])
     if len(given) > 1:
         raise InvalidInput(f"{option.opts[0]} is given {len(given)} times; give it once")
     return given[0] if given else None
+
+
+def _all_together(_: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Take a limit each, or several with commas between."""
+    return ",".join(given) if given else None
 
 
 def _default(flag: Flag) -> str:

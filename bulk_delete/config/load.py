@@ -16,6 +16,7 @@ from bulk_delete.config.settings import (
     parse_max_failures,
     parse_rate,
     parse_seconds,
+    parse_switch,
 )
 from bulk_delete.config.url import parse_base_url
 from bulk_delete.errors import InvalidInput
@@ -159,6 +160,7 @@ _PARSERS: dict[Any, Callable[[object], object]] = {
     Seconds: parse_seconds,
     MaxFailures: parse_max_failures,
     int: parse_count,
+    bool: parse_switch,
 }
 
 

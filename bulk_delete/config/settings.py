@@ -1,5 +1,6 @@
 """The settings, as frozen sections with their defaults, and the text form of each kind of value."""
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +16,29 @@ _SHARE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` calls per `period` seconds."""
+    """`count` calls per `period` seconds, evenly; `also` bound longer periods as a whole."""
 
     count: float
     period: int = 1
+    also: tuple["Rate", ...] = ()
 
     @property
     def per_second(self) -> float:
         return self.count / self.period
 
+    def seconds_for(self, calls: int) -> float:
+        """Return how long so many calls take at the least."""
+        times = [calls / self.per_second]
+        for longer in self.also:
+            full = max(0, calls - 1) // max(1, int(longer.count))
+            rest = calls - full * longer.count
+            times.append(full * longer.period + rest / self.per_second)
+        return max(times)
+
     def __str__(self) -> str:
         unit = next(unit for unit, seconds in _PERIODS.items() if seconds == self.period)
         count = int(self.count) if self.count == int(self.count) else self.count
-        return f"{count}/{unit}"
+        return ", ".join([f"{count}/{unit}", *map(str, self.also)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +53,23 @@ class MaxFailures:
 
 
 def parse_rate(value: object) -> Rate:
-    """Read `10/s`, `600/m` or `5000/h`. Raises ValueError."""
-    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    """Read `10/s`, `600/m`, `5000/h`, or several with commas between. Raises ValueError."""
+    limits = [_one_rate(part) for part in value.split(",")] if isinstance(value, str) else [None]
+    found = sorted((limit for limit in limits if limit), key=lambda limit: limit.period)
+    if len(found) < len(limits):
+        raise ValueError(
+            "give calls per second, minute or hour, as 10/s, 600/m or 5000/h, "
+            "or several with commas between"
+        )
+    if len({limit.period for limit in found}) < len(found):
+        raise ValueError("give one limit for each of second, minute and hour")
+    return dataclasses.replace(found[0], also=tuple(found[1:]))
+
+
+def _one_rate(text: str) -> Rate | None:
+    match = _RATE.fullmatch(text)
     if match is None or not 0 < float(match[1]) / _PERIODS[match[2]] <= 1_000_000:  # noqa: PLR2004 - no API allows more
-        raise ValueError("give calls per second, minute or hour, as 10/s, 600/m or 5000/h")
+        return None
     return Rate(float(match[1]), _PERIODS[match[2]])
 
 
@@ -67,6 +91,15 @@ def parse_max_failures(value: object) -> MaxFailures:
     if text.strip().isascii() and text.strip().isdigit():
         return MaxFailures(count=int(text))
     raise ValueError("give a share of the runs, as 20%, or a number of runs")
+
+
+def parse_switch(value: object) -> bool:
+    """Read true or false. Raises ValueError."""
+    words = {"true": True, "false": False}
+    found = words.get(str(value).strip().lower())
+    if found is None:
+        raise ValueError("give true or false")
+    return found
 
 
 def parse_count(value: object) -> int:
@@ -94,6 +127,9 @@ class Limits:
     max_failures: MaxFailures = MaxFailures(share=0.2)
     max_failures_after: int = 20
     give_up_after: Seconds = Seconds(60.0)
+    adaptive: bool = True
+    hold_after: Seconds = Seconds(10.0)
+    split_calls: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +138,7 @@ class Retry:
     base: Seconds = Seconds(1.0)
     cap: Seconds = Seconds(60.0)
     max_time: Seconds = Seconds(3600.0)
+    settle: Literal["read-back", "resend", "hold"] = "read-back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,13 @@ class _Replay:
                 self._left.clear()
             case events.JobFinished():
                 self._history.finished = event
-            case events.PlanReplaced():
+            case (
+                events.PlanReplaced()
+                | events.RateChanged()
+                | events.JobPaused()
+                | events.JobContinued()
+                | events.ApiRead()
+            ):
                 pass
             case events.BatchWithheld() | events.BatchReopened():
                 self._history.ledger.apply_pairs(event)

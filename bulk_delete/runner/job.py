@@ -212,7 +212,7 @@ def view_of(order: Order, name: str | None, intake: Intake, todo: Todo) -> repor
         rejects=intake.first_rejects,
         bad_rows=intake.bad_rows,
         rate=str(limits.rate),
-        seconds=todo.plan.figures.calls / limits.rate.per_second,
+        seconds=limits.rate.seconds_for(todo.plan.figures.calls),
         command=report.command(
             "run",
             order.inputs,

@@ -375,6 +375,7 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
         Seconds: ("77ms", 0.077),
         MaxFailures: ("77", MaxFailures(count=77)),
         int: ("77", 77),
+        bool: ("false", False),
         Path: ("/sample/path", Path("/sample/path")),
         str: ("sample word", "sample word"),
     }

@@ -92,6 +92,28 @@ class BatchSent(Event, frozen=True, tag="batch.sent"):
     run_ids: tuple[int, ...] | None = None
     parent: int | None = None
 
+    def with_encoded(self, run_ids: bytes) -> "EncodedBatchSent":
+        """Return the same event with run ids that are JSON already."""
+        return EncodedBatchSent(
+            self.batch,
+            self.attempt,
+            self.result_id,
+            self.request_id,
+            msgspec.Raw(run_ids),
+            msgspec.UNSET if self.parent is None else self.parent,
+        )
+
+
+class EncodedBatchSent(msgspec.Struct, frozen=True, tag_field="event", tag="batch.sent"):
+    """A `batch.sent` on its way to the journal; no reader makes it."""
+
+    batch: int
+    attempt: int
+    result_id: int
+    request_id: str
+    run_ids: msgspec.Raw
+    parent: int | msgspec.UnsetType = msgspec.UNSET
+
 
 class BatchDeleted(Event, frozen=True, tag="batch.deleted"):
     batch: int

@@ -12,7 +12,7 @@ import numpy as np
 
 from bulk_delete import events
 from bulk_delete.columns import Columns, Mask
-from bulk_delete.model import Batch, Pair, State, Verdict
+from bulk_delete.model import Batch, Before, Pair, State, Verdict
 
 DONE = frozenset({State.DELETED, State.GONE})
 DOUBTED = frozenset({State.IN_DOUBT, State.UNKNOWN})
@@ -60,6 +60,14 @@ class Ledger:
 
     def is_failed(self, result_id: int, run_id: int) -> bool:
         return self.state(result_id, run_id) is State.FAILED
+
+    def before(self, result_id: int, run_ids: tuple[int, ...]) -> Before | None:
+        if not self._states:
+            return None
+        return Before(
+            frozenset(run for run in run_ids if self.is_doubted(result_id, run)),
+            frozenset(run for run in run_ids if self.is_failed(result_id, run)),
+        )
 
     def was_accepted(self, result_id: int) -> bool:
         """Tell whether any call on this result was ever answered with 204."""
@@ -135,15 +143,18 @@ class Ledger:
 
     def _sent(self, batch: Batch, event: events.BatchSent) -> None:
         self.calls += 1
-        if event.attempt == 1:
-            self._doubted[batch.number] = frozenset(
-                run for run in batch.run_ids if self.is_doubted(batch.result_id, run)
-            )
+        self._doubted[batch.number] = frozenset(
+            run for run in batch.run_ids if self.is_doubted(batch.result_id, run)
+        )
         self._set(batch.result_id, batch.run_ids, State.IN_DOUBT)
 
     def _back(self, batch: Batch) -> None:
         doubted = self._doubted.get(batch.number, frozenset())
-        clear = [run for run in batch.run_ids if run not in doubted]
+        clear = [
+            run
+            for run in batch.run_ids
+            if run not in doubted and self.state(batch.result_id, run) is State.IN_DOUBT
+        ]
         self._set(batch.result_id, clear, State.UNSENT)
 
     def _settled(self, batch: Batch, event: events.Settling) -> None:

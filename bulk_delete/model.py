@@ -51,6 +51,13 @@ class Batch:
     parent: int | None = None
 
 
+class Before(NamedTuple):
+    """Of the runs of a batch, those that earlier executions left in doubt, and the failed ones."""
+
+    doubted: frozenset[int]
+    failed: frozenset[int]
+
+
 class State(enum.Enum):
     """What is known of a pair. Every pair is in exactly one of these."""
 

@@ -3,7 +3,9 @@
 import anyio
 from aiolimiter import AsyncLimiter
 
+from bulk_delete import events
 from bulk_delete.config import Rate
+from bulk_delete.model import Reading
 
 _SLOW = 10.0
 """Calls per second up to which every call waits for its own slot."""
@@ -34,7 +36,15 @@ class Throttle:
         """Hold every call for so long from now; a longer pause that is under way stays."""
         self._held_until = max(self._held_until, anyio.current_time() + seconds)
 
-    async def ready(self) -> None:
+    def take(self) -> bool:
+        """Take a turn that is free now."""
+        return False
+
+    def note(self, fact: Reading, seconds: float) -> events.RateChanged | None:
+        """Take in what came of a call."""
+        return None
+
+    async def ready(self, urgency: int = 0) -> None:
         """Wait for the turn of one call."""
         while True:
             while held := self.held_s:  # noqa: ASYNC110 - a pause may grow while one waits

@@ -1,5 +1,6 @@
 """The engine against an API in memory, with time faked."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from bulk_delete.model import (
     InDoubt,
     NotSent,
     Pair,
+    Reading,
     ResultNotFound,
     ServerError,
     State,
@@ -51,13 +53,17 @@ class FakeApi:
 
     script: Script = accept
     latency_s: float = 0.05
+    read: Callable[["FakeApi", tuple[int, ...]], Reading] = lambda *_: Forbidden(403, "no reading")
+    see: Callable[["FakeApi", int], Reading] = lambda *_: Forbidden(403, "no reading")
+    reads: list[tuple[float, int | tuple[int, ...]]] = field(default_factory=list)
     calls: list[tuple[float, int, tuple[int, ...]]] = field(default_factory=list)
     at_once: Counter[int] = field(default_factory=Counter)
     most_at_once: Counter[int] = field(default_factory=Counter)
     most: int = 0
 
-    async def delete_runs(self, result_id: int, run_ids: tuple[int, ...], request_id: str) -> Fact:
+    async def delete_runs(self, result_id: int, body: bytes, request_id: str) -> Fact:
         assert request_id
+        run_ids = tuple(json.loads(body)["run_ids"])
         self.calls.append((anyio.current_time(), result_id, run_ids))
         self.at_once[result_id] += 1
         self.most_at_once[result_id] = max(self.most_at_once[result_id], self.at_once[result_id])
@@ -67,6 +73,18 @@ class FakeApi:
         finally:
             self.at_once[result_id] -= 1
         return self.script(self, result_id, run_ids)
+
+    async def read_runs(self, run_ids: tuple[int, ...], request_id: str) -> Reading:
+        assert request_id
+        self.reads.append((anyio.current_time(), run_ids))
+        await anyio.sleep(self.latency_s)
+        return self.read(self, run_ids)
+
+    async def read_result(self, result_id: int, request_id: str) -> Reading:
+        assert request_id
+        self.reads.append((anyio.current_time(), result_id))
+        await anyio.sleep(self.latency_s)
+        return self.see(self, result_id)
 
     def seen(self, result_id: int) -> int:
         return sum(1 for _, result, _ in self.calls if result == result_id)
@@ -78,11 +96,19 @@ class Record:
 
     ledger: Ledger = field(default_factory=Ledger)
     lines: list[events.OfBatch | events.OfPairs] = field(default_factory=list)
+    jobs: list[events.OfJob] = field(default_factory=list)
     fail_at: int | None = None
 
     def record(self, batch: Batch, event: events.OfBatch) -> None:
         self._add(event)
         self.ledger.apply(batch, event)
+
+    def record_sent(self, batch: Batch, event: events.BatchSent, ids: bytes) -> None:
+        assert tuple(json.loads(ids)) == batch.run_ids
+        self.record(batch, event)
+
+    def record_job(self, event: events.OfJob) -> None:
+        self.jobs.append(event)
 
     def record_pairs(self, event: events.OfPairs) -> None:
         self._add(event)
@@ -114,7 +140,7 @@ class Guard:
 
 
 FAST = Limits(rate=Rate(1000))
-DEFAULT = Retry()
+DEFAULT = Retry(settle="resend")
 
 
 @dataclass
@@ -807,7 +833,7 @@ async def test_runs_in_doubt_that_are_protected_are_no_failures() -> None:
     rig = Rig(
         runs_of(dict.fromkeys(range(1, 60), 3)),
         FakeApi(lambda *_: InDoubt("reset", 200)),
-        limits=Limits(Rate(1000), 1, max_failures=MaxFailures(count=1)),
+        limits=Limits(Rate(1000), 1, max_failures=MaxFailures(count=1), hold_after=Seconds(10_000)),
         shield=Guard(lambda number: set() if number % 2 else set(range(60_000))),
     )
     assert await rig.run() == {State.UNKNOWN: 59 * 3}

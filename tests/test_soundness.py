@@ -1,8 +1,10 @@
 """Engine, journal and ledger together, over random nights: what they say is what the server did."""
 
+import json
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import pytest
@@ -23,21 +25,24 @@ from bulk_delete.model import (
     Deleted,
     Fact,
     Forbidden,
+    Found,
     InDoubt,
     KeyRejected,
     NotSent,
     Pair,
+    Reading,
     ResultNotFound,
     ServerError,
     State,
     Throttled,
+    Visible,
 )
 from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
 from tests.conftest import WarpLoop
 from tests.made_plans import plan_of, self_closing
 
-MAY_BE_DELETED = {State.DELETED, State.IN_DOUBT, State.UNKNOWN}
+MAY_BE_DELETED = {State.DELETED, State.GONE, State.IN_DOUBT, State.UNKNOWN}
 
 BEFORE: list[Fact] = [
     NotSent("refused"),
@@ -53,6 +58,18 @@ BEFORE: list[Fact] = [
 
 AFTER: list[Fact] = [InDoubt("lost"), InDoubt("200", 200), ServerError(502, None, "")]
 """What may come of one that was."""
+
+NOT_READ: list[Fact] = [
+    NotSent("refused"),
+    Throttled(429, 2.0, ""),
+    InDoubt("lost"),
+    ServerError(503, None, ""),
+    BadRequest(400, "?"),
+]
+"""What may come of a read."""
+
+
+Settle = Literal["read-back", "resend", "hold"]
 
 
 @dataclass
@@ -83,12 +100,14 @@ class Server:
     live: set[Pair]
     guard: Guard
     calm: bool = False
+    readable: bool = True
     announced: set[Pair] = field(default_factory=set)
     deleted: set[Pair] = field(default_factory=set)
     busy: set[int] = field(default_factory=set)
     calls: int = 0
 
-    async def delete_runs(self, result_id: int, run_ids: tuple[int, ...], request_id: str) -> Fact:
+    async def delete_runs(self, result_id: int, body: bytes, request_id: str) -> Fact:
+        run_ids = tuple(json.loads(body)["run_ids"])
         pairs = {Pair(result_id, run) for run in run_ids}
         assert request_id
         assert result_id not in self.busy
@@ -104,6 +123,24 @@ class Server:
         finally:
             self.busy.discard(result_id)
         return fact
+
+    async def read_runs(self, run_ids: tuple[int, ...], request_id: str) -> Reading:
+        assert request_id
+        assert 0 < len(run_ids) <= 100
+        found = {pair.run_id: pair.result_id for pair in self.live if pair.run_id in run_ids}
+        return await self._read(Found(200, 1, found))
+
+    async def read_result(self, result_id: int, request_id: str) -> Reading:
+        assert request_id
+        is_there = any(pair.result_id == result_id for pair in self.live | self.deleted)
+        return await self._read(Visible(200, 1) if is_there else ResultNotFound(404, ""))
+
+    async def _read(self, reading: Reading) -> Reading:
+        await anyio.sleep(self.rng.random())
+        if not self.readable:
+            return Forbidden(403, "")
+        odd = not self.calm and self.rng.random() < 0.2
+        return self.rng.choice(NOT_READ) if odd else reading
 
     def _decide(self, result_id: int, pairs: set[Pair]) -> Fact:
         if not self.calm and self.rng.random() < 0.18:
@@ -127,10 +164,16 @@ class Recorder:
     """All pairs of which it was written that a call leaves with them."""
 
     def record(self, batch: Batch, event: events.OfBatch) -> None:
-        if isinstance(event, events.BatchSent):
-            self.announced |= {Pair(batch.result_id, run) for run in batch.run_ids}
         self.journal.write(event)
         self.ledger.apply(batch, event)
+
+    def record_sent(self, batch: Batch, event: events.BatchSent, ids: bytes) -> None:
+        self.announced |= {Pair(batch.result_id, run) for run in batch.run_ids}
+        self.journal.write(event, ids)
+        self.ledger.apply(batch, event)
+
+    def record_job(self, event: events.OfJob) -> None:
+        self.journal.write(event)
 
     def record_pairs(self, event: events.OfPairs) -> None:
         self.journal.write(event)
@@ -144,7 +187,9 @@ def left_to_do(plan: Plan, ledger: Ledger) -> Plan:
     return self_closing(plan.keep(lambda columns: ~among(ledger.codes(columns), DONE)))
 
 
-async def execute(folder: Path, plan: Plan, server: Server, stop_after: int | None) -> None:
+async def execute(
+    folder: Path, plan: Plan, server: Server, settle: Settle, stop_after: int | None
+) -> None:
     """Run one execution on the journal as it stands; stop or cut it after so many calls."""
     journal_path, mark = folder / "journal.jsonl", folder / "journal.mark"
     history, _ = recover(journal_path, mark, folder / "journal.broken")
@@ -163,7 +208,7 @@ async def execute(folder: Path, plan: Plan, server: Server, stop_after: int | No
         dice=rng.random,
         new_id=lambda: f"r{next(ids)}",
     )
-    engine = Engine(ends, limits, Retry(attempts=3), history.last_batch + 1, [])
+    engine = Engine(ends, limits, Retry(attempts=3, settle=settle), history.last_batch + 1, [])
     todo = left_to_do(plan, ledger)
     assert known_deleted.isdisjoint(todo.pairs())
     async with anyio.create_task_group() as group:
@@ -197,6 +242,8 @@ def check(ledger: Ledger, server: Server, plan: Plan) -> None:
         state = ledger.state(*pair)
         if state is State.DELETED:
             assert pair in server.deleted
+        if state is State.GONE:
+            assert pair not in server.live
         if pair in server.deleted:
             assert state in MAY_BE_DELETED
         if state is State.WITHHELD:
@@ -225,30 +272,32 @@ def test_what_the_journal_says_is_what_the_server_did(
     bad = {Pair(rng.randrange(1, 9), 900_000 + number) for number in range(rng.randrange(4))}
     others = {Pair(1, 950_000)}
     guard = Guard(rng, share=rng.choice([0.0, 0.1, 0.4]))
-    server = Server(rng, good | others, guard)
+    server = Server(rng, good | others, guard, readable=rng.random() < 0.8)
     plan = plan_of(good | bad)
     folder = tmp_path_factory.mktemp("night")
 
-    def night(stop_after: int | None) -> Ledger:
-        anyio.run(execute, folder, plan, server, stop_after, backend_options=WARPED)
+    def night(stop_after: int | None, settle: Settle = "read-back") -> Ledger:
+        anyio.run(execute, folder, plan, server, settle, stop_after, backend_options=WARPED)
         ledger = read(folder / "journal.jsonl").ledger
         check(ledger, server, plan)
         return ledger
 
     for _ in range(rng.randrange(1, 4)):
-        night(rng.choice([None, rng.randrange(1, 40)]))
+        settle: Settle = rng.choice(["read-back", "read-back", "resend", "hold"])
+        night(rng.choice([None, rng.randrange(1, 40)]), settle)
     server.calm, guard.share = True, 0.0
-    final = night(None)
+    final = night(None, rng.choice(["read-back", "resend"]))
     for pair in good & guard.protected:
-        doubtful = {State.UNKNOWN} if pair in server.announced else set()
+        doubtful = {State.UNKNOWN, *DONE} if pair in server.announced else set()
         assert final.state(*pair) in {State.WITHHELD, *doubtful}
-    assert all(final.state(*pair) is State.DELETED for pair in good - guard.protected)
+    assert all(final.state(*pair) in DONE for pair in good - guard.protected)
     if guard.protected:
         guard.protected.clear()
         final = night(None)
     assert server.live == others
-    assert all(final.state(*pair) is State.DELETED for pair in good)
-    assert all(final.state(*pair) in {State.FAILED, State.UNKNOWN} for pair in bad - good)
+    assert all(final.state(*pair) in DONE for pair in good)
+    assert all(final.state(*pair) in NEVER_DELETED for pair in bad - good)
 
 
+NEVER_DELETED = {State.FAILED, State.UNKNOWN, State.GONE}
 WARPED = {"loop_factory": WarpLoop}

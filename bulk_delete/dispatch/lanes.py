@@ -4,20 +4,48 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bulk_delete.model import Batch
+from bulk_delete.model import Batch, Fact
 from bulk_delete.plan import Group
 
 
 @dataclass(slots=True)
+class Case:
+    """A batch on its way, and what was tried so far.
+
+    `attempt`, `throttled` and `outages` count as in `retry.Standing`; `left_at` is when the last
+    attempt left, `first_at` the first; `after`: why it is tried again. `looked`: it was read back
+    since it last came into doubt.
+    """
+
+    batch: Batch
+    looked: bool = False
+    attempt: int = 0
+    throttled: int = 0
+    outages: int = 0
+    first_at: float | None = None
+    left_at: float = 0.0
+    after: Fact | None = None
+
+
+@dataclass(slots=True)
 class Lane:
+    """`left` is how many planned batches are still to come, the one at hand included."""
+
     result_id: int
     batches: Iterator[tuple[int, ...]]
-    accepted: bool
+    left: int
+    was_accepted: Callable[[int], bool]
+    has_accepted: bool = False
     put_aside: "deque[Work]" = field(default_factory=deque)
     """Answered with 400; to be split once it is clear that not everything gets a 400."""
 
     waited: bool = False
     """It has let the other results go first with that."""
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether any call on the result was ever answered with 204."""
+        return self.has_accepted or self.was_accepted(self.result_id)
 
 
 @dataclass(slots=True)
@@ -30,18 +58,20 @@ class Work:
     lane: Lane
     failed_before: frozenset[int]
     runs: int
-    todo: list[Batch] = field(default_factory=list)
+    todo: list[Case] = field(default_factory=list)
     failed: int = 0
     put_aside: bool = False
+    told_bad: bool = False
+    """A 400 was counted that no read-back explains."""
 
     @property
     def is_news(self) -> bool:
         """Tell whether any of it has not failed before."""
         return len(self.failed_before) < self.runs
 
-    def fail(self, batch: Batch) -> None:
-        """Count the runs of a batch that failed, or are unknown."""
-        self.failed += sum(run not in self.failed_before for run in batch.run_ids)
+    def fail(self, run_ids: Iterable[int]) -> None:
+        """Count runs that failed, or are unknown."""
+        self.failed += sum(run not in self.failed_before for run in run_ids)
 
     def hold_back(self, run_ids: frozenset[int]) -> None:
         """Take out runs that are protected: they tell nothing of the API."""
@@ -54,8 +84,7 @@ class Lanes:
 
     def __init__(self, groups: Iterable[Group], was_accepted: Callable[[int], bool]) -> None:
         self._fresh = (
-            Lane(group.result_id, group.batches(), was_accepted(group.result_id))
-            for group in groups
+            Lane(group.result_id, group.batches(), group.calls, was_accepted) for group in groups
         )
         self._parked: deque[Lane] = deque()
 

@@ -2,7 +2,8 @@
 
 from bulk_delete import events
 from bulk_delete.dispatch.ends import Recorder
-from bulk_delete.model import Batch, Deleted, Fact, InDoubt, NotSent
+from bulk_delete.model import Batch, Deleted, Fact, Found, InDoubt, NotSent, Reading, Visible
+from bulk_delete.readback import Sight
 
 
 class Outcomes:
@@ -15,28 +16,37 @@ class Outcomes:
     async def durable(self) -> None:
         await self._recorder.durable()
 
-    def sent(self, batch: Batch, attempt: int, request_id: str) -> None:
+    def job(self, event: events.OfJob) -> None:
+        """Write what is not about single runs."""
+        self._recorder.record_job(event)
+
+    def sent(self, batch: Batch, attempt: int, request_id: str, ids: bytes) -> None:
         """Write the intent; only the first one of a batch names its runs."""
-        first = attempt == 1
-        sent = events.BatchSent(
-            batch=batch.number,
-            attempt=attempt,
-            result_id=batch.result_id,
-            request_id=request_id,
-            run_ids=batch.run_ids if first else None,
-            parent=batch.parent if first else None,
-        )
-        self._recorder.record(batch, sent)
+        number, result_id = batch.number, batch.result_id
+        if attempt == 1:
+            sent = events.BatchSent(
+                number, attempt, result_id, request_id, batch.run_ids, batch.parent
+            )
+            self._recorder.record_sent(batch, sent, ids)
+        else:
+            self._recorder.record(batch, events.BatchSent(number, attempt, result_id, request_id))
 
     def deleted(self, batch: Batch, attempt: int, fact: Deleted) -> None:
         deleted = events.BatchDeleted(batch.number, attempt, fact.status, fact.ms)
         self._recorder.record(batch, deleted)
 
     def open_still(
-        self, batch: Batch, attempt: int, fact: Fact, *, in_doubt: bool = False, wait_s: float = 0.0
+        self,
+        batch: Batch,
+        attempt: int,
+        fact: Fact,
+        *,
+        in_doubt: bool = False,
+        wait_s: float = 0.0,
+        asked_s: float | None = None,
     ) -> None:
         """Write that an attempt has settled nothing: the batch goes on, now or at a resume."""
-        status, words = _told(fact)
+        status, words = told(fact)
         self.trouble = words
         retry = events.BatchRetry(
             batch=batch.number,
@@ -45,6 +55,7 @@ class Outcomes:
             wait_s=round(wait_s, 3),
             status=status,
             error=words if status is None else None,
+            asked_s=asked_s,
         )
         self._recorder.record(batch, retry)
 
@@ -68,15 +79,20 @@ class Outcomes:
             )
             self._recorder.record(batch, unknown)
 
-    def refused(self, batch: Batch, fact: Fact, reason: str, *, unsent: bool = False) -> None:
-        """Settle a batch: what may have been deleted is unknown, the rest has failed."""
-        status, detail = _told(fact)
+    def refused(
+        self, batch: Batch, fact: Fact, reason: str, *, unsent: bool = False, part: bool = False
+    ) -> None:
+        """Settle a batch: what may have been deleted is unknown, the rest has failed.
+
+        `unsent`: no call left with it. `part`: it is what is left of the batch of its number.
+        """
+        status, detail = told(fact)
         self.trouble = detail or reason
         doubted = tuple(run for run in batch.run_ids if run in batch.doubted)
         clear = tuple(run for run in batch.run_ids if run not in batch.doubted)
         for event, named in ((events.BatchFailed, clear), (events.BatchUnknown, doubted)):
             if named:
-                whole = len(named) == len(batch.run_ids) and not unsent
+                whole = len(named) == len(batch.run_ids) and not unsent and not part
                 settled = event(
                     batch=batch.number,
                     status=status,
@@ -87,11 +103,58 @@ class Outcomes:
                 )
                 self._recorder.record(batch, settled)
 
+    def read_back(self, batch: Batch, sight: Sight, fact: Fact | None) -> None:
+        """Settle what a read-back proves; `fact`: why it was made, None: no call has left yet."""
+        status = told(fact)[0] if fact else None
+        result_id = None if fact else batch.result_id
+        if sight.absent:
+            whole = len(sight.absent) == len(batch.run_ids) and fact is not None
+            gone = events.BatchGone(
+                batch=batch.number,
+                status=status,
+                reason="absent",
+                detail="read back: not there, in a result that is seen",
+                run_ids=None if whole else sight.absent,
+                result_id=result_id,
+            )
+            self._recorder.record(batch, gone)
+        for other in sorted(set(sight.elsewhere.values())):
+            runs = tuple(run for run, home in sight.elsewhere.items() if home == other)
+            whole = len(runs) == len(batch.run_ids) and fact is not None
+            failed = events.BatchFailed(
+                batch=batch.number,
+                status=status,
+                reason="wrong result",
+                detail=f"read back: belongs to result {other}",
+                run_ids=None if whole else runs,
+                result_id=result_id,
+            )
+            self.trouble = failed.detail
+            self._recorder.record(batch, failed)
+        if still_there := tuple(run for run in sight.present if run in batch.doubted):
+            self._recorder.record_pairs(events.BatchReopened(batch.result_id, still_there))
 
-def _told(fact: Fact) -> tuple[int | None, str]:
+    def held_in_doubt(self, batch: Batch) -> None:
+        """Leave alone what an earlier execution left in doubt."""
+        unknown = events.BatchUnknown(
+            batch=batch.number,
+            status=None,
+            reason="held",
+            detail="in doubt since an earlier execution, and what is in doubt is to be held",
+            run_ids=tuple(run for run in batch.run_ids if run in batch.doubted),
+            result_id=batch.result_id,
+        )
+        self._recorder.record(batch, unknown)
+
+    def no_reading(self, fact: Reading) -> None:
+        """Note that this key may not read runs back."""
+        self.trouble = f"runs cannot be read back: {told(fact)[1] or told(fact)[0]}"
+
+
+def told(fact: Reading) -> tuple[int | None, str]:
     """Return a fact's status and words."""
     match fact:
-        case Deleted():
+        case Deleted() | Found() | Visible():
             return fact.status, ""
         case NotSent():
             return None, fact.error

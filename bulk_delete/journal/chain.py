@@ -36,16 +36,16 @@ class DamagedError(Exception):
     """A line is not what was written. The text says how."""
 
 
-def seal(previous: str, line: bytes) -> tuple[bytes, str]:
+def seal(previous: bytes, line: bytes) -> tuple[bytes, bytes]:
     """Add the chain to a JSON object; return the bytes for the file and the new chain."""
-    chain = _digest(previous, line)
-    return b'%s,"chain":"%s"}\n' % (line[:-1], chain.encode()), chain
+    chain = hashlib.sha256(previous + line).hexdigest()[:32].encode()
+    return b'%b,"chain":"%b"}\n' % (line[:-1], chain), chain
 
 
 def unseal(previous: Link, data: bytes) -> tuple[Head, Link]:
     """Check a whole line, newline included, against the one before. Raises DamagedError."""
     body, tail = data[: -_TAIL - 1] + b"}", data[-_TAIL - 1 :]
-    chain = _digest(previous.chain, body)
+    chain = hashlib.sha256(previous.chain.encode() + body).hexdigest()[:32]
     if tail != b',"chain":"%s"}\n' % chain.encode():
         raise DamagedError("the chain does not match: it was changed, or a line before it is lost")
     try:
@@ -55,10 +55,6 @@ def unseal(previous: Link, data: bytes) -> tuple[Head, Link]:
     if head.n != previous.lines + 1:
         raise DamagedError(f"its number is {head.n}, not {previous.lines + 1}")
     return head, Link(head.n, chain, previous.offset + len(data))
-
-
-def _digest(previous: str, line: bytes) -> str:
-    return hashlib.sha256(previous.encode() + line).hexdigest()[:32]
 
 
 _head = msgspec.json.Decoder(Head)

@@ -147,7 +147,9 @@ def _engine(
         pace=throttle,
         recorder=Recording(journal, ledger, watcher),
         past=ledger,
-        shield=Shield(job.protection, lambda: watcher.log("info", "protect.renewed", {})),
+        shield=Shield(job.protection, lambda: watcher.log("info", "protect.renewed", {}))
+        if job.protection
+        else None,
         clock=time.monotonic,
         dice=random.random,
         new_id=lambda: str(uuid.uuid4()),

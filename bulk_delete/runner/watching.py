@@ -64,6 +64,14 @@ _LEVELS: dict[type[events.Event], str] = {
 }
 
 
+_JOB_LEVELS: dict[type[events.Event], str] = {
+    events.RateChanged: "info",
+    events.JobPaused: "warning",
+    events.JobContinued: "warning",
+    events.ApiRead: "info",
+}
+
+
 class Recording:
     """Takes the engine's events to the journal, to the live ledger and to the log."""
 
@@ -71,6 +79,16 @@ class Recording:
         self._journal = journal
         self._ledger = ledger
         self._watcher = watcher
+
+    def record_sent(self, batch: Batch, event: events.BatchSent, ids: bytes) -> None:
+        self._journal.write(event, ids)
+        self._ledger.apply(batch, event)
+
+    def record_job(self, event: events.OfJob) -> None:
+        self._journal.write(event)
+        if level := _JOB_LEVELS.get(type(event)):
+            fields = msgspec.to_builtins(event)
+            self._watcher.log(level, fields.pop("event"), fields)
 
     def record(self, batch: Batch, event: events.OfBatch) -> None:
         self._journal.write(event)

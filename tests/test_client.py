@@ -177,11 +177,15 @@ def reply(status: str, *headers: str, body: bytes = b"") -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+def body_of(*run_ids: int) -> bytes:
+    return json.dumps({"run_ids": run_ids}).encode()
+
+
 async def send(url: str, *, within: float = 10, ca_file: Path | None = None) -> Fact:
     """Make one call with a client of its own."""
     api = Api(base_url=url, timeout=Seconds(within), ca_file=ca_file)
     async with open_client(api, ApiKey(KEY), 4) as client:
-        return await client.delete_runs(7, (1, 2), "a-request")
+        return await client.delete_runs(7, body_of(1, 2), "a-request")
 
 
 async def answer(*replies: Reply, within: float = 10) -> Fact:
@@ -200,7 +204,7 @@ def status_of(fact: Fact) -> tuple[type[Fact], int | None]:
 async def test_a_call_is_the_documented_request() -> None:
     """One call is one POST to the documented path, with the key, the ids and nothing else."""
     async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
-        await client.delete_runs(4711, (3, 1, MAX_ID), "5c1e-req")
+        await client.delete_runs(4711, body_of(3, 1, MAX_ID), "5c1e-req")
     [request] = peer.requests
     assert request.method == "POST"
     assert request.target == "/test_framework/v1/results/4711/delete_runs/"
@@ -219,7 +223,7 @@ async def test_a_call_is_the_documented_request() -> None:
 async def test_one_run_is_sent_as_a_list() -> None:
     """A batch of a single run is a list of one id."""
     async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
-        await client.delete_runs(1, (9,), "r")
+        await client.delete_runs(1, body_of(9), "r")
     assert json.loads(peer.requests[0].body) == {"run_ids": [9]}
 
 
@@ -227,7 +231,7 @@ async def test_a_hundred_of_the_largest_ids_arrive_unharmed() -> None:
     """The largest batch of the largest ids arrives digit by digit, in its order."""
     ids = tuple(range(MAX_ID, MAX_ID - 100, -1))
     async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
-        assert isinstance(await client.delete_runs(MAX_ID, ids, "r"), Deleted)
+        assert isinstance(await client.delete_runs(MAX_ID, body_of(*ids), "r"), Deleted)
     [request] = peer.requests
     assert request.target == f"/test_framework/v1/results/{MAX_ID}/delete_runs/"
     assert json.loads(request.body)["run_ids"] == list(ids)
@@ -239,7 +243,7 @@ async def test_the_base_url_may_have_a_path() -> None:
         listening() as peer,
         open_client(Api(f"{peer.url}/gateway"), ApiKey(KEY), 1) as client,
     ):
-        await client.delete_runs(5, (1,), "r")
+        await client.delete_runs(5, body_of(1), "r")
     assert peer.requests[0].target == "/gateway/test_framework/v1/results/5/delete_runs/"
 
 
@@ -249,8 +253,8 @@ async def test_a_cookie_that_the_server_sets_is_not_sent_back() -> None:
     async with listening(baked) as peer:
         url = f"http://localhost:{peer.port}"  # a bare address would get no cookie anyway
         async with open_client(Api(url), ApiKey(KEY), 1) as client:
-            await client.delete_runs(1, (1,), "r")
-            await client.delete_runs(1, (2,), "s")
+            await client.delete_runs(1, body_of(1), "r")
+            await client.delete_runs(1, body_of(2), "s")
     assert [request.header("Cookie") for request in peer.requests] == [None, None]
 
 
@@ -269,7 +273,7 @@ async def test_the_sandbox_takes_the_call(sandbox: Callable[..., Any]) -> None:
     world = World.of([Pair(1, 11), Pair(1, 12), Pair(2, 21)])
     with sandbox(world, key=KEY) as box:
         async with open_client(Api(box.url), ApiKey(KEY), 1) as client:
-            fact = await client.delete_runs(1, (11,), "r-1")
+            fact = await client.delete_runs(1, body_of(11), "r-1")
         assert isinstance(fact, Deleted)
         assert box.left == {Pair(1, 12), Pair(2, 21)}
         assert [call.request_id for call in box.calls] == ["r-1"]
@@ -295,7 +299,7 @@ async def test_a_connection_is_used_again(first: bytes) -> None:
         listening(first, reply("404 Not Found"), NO_CONTENT) as peer,
         open_client(Api(peer.url), ApiKey(KEY), 4) as client,
     ):
-        facts = [await client.delete_runs(1, (run,), "r") for run in (1, 2, 3)]
+        facts = [await client.delete_runs(1, body_of(run), "r") for run in (1, 2, 3)]
     assert peer.connections == 1
     assert [status_of(fact) for fact in facts[1:]] == [(ResultNotFound, 404), (Deleted, 204)]
 
@@ -315,7 +319,7 @@ async def test_calls_at_once_stay_within_the_connections() -> None:
     ):
 
         async def call(run: int) -> None:
-            facts[run] = await client.delete_runs(1, (run,), "r")
+            facts[run] = await client.delete_runs(1, body_of(run), "r")
 
         async with anyio.create_task_group() as group:
             for run in range(1, 21):
@@ -337,7 +341,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> No
     ):
         facts = []
         for run in (1, 2):
-            facts.append(await client.delete_runs(1, (run,), "r"))
+            facts.append(await client.delete_runs(1, body_of(run), "r"))
             await asyncio.gather(*peer.links)
             await asyncio.sleep(0.05)  # the news of it reaches the client
     assert [status_of(fact) for fact in facts] == [(Deleted, 204)] * 2
@@ -354,8 +358,8 @@ async def test_a_call_that_dies_on_a_kept_connection_is_not_sent_twice() -> None
         listening(NO_CONTENT, drop, NO_CONTENT) as peer,
         open_client(Api(peer.url), ApiKey(KEY), 1) as client,
     ):
-        assert isinstance(await client.delete_runs(1, (1,), "r"), Deleted)
-        assert status_of(await client.delete_runs(1, (2,), "s")) == (InDoubt, None)
+        assert isinstance(await client.delete_runs(1, body_of(1), "r"), Deleted)
+        assert status_of(await client.delete_runs(1, body_of(2), "s")) == (InDoubt, None)
     assert len(peer.requests) == 2
 
 
@@ -379,12 +383,12 @@ async def test_what_follows_a_204_is_no_reply_to_the_next_call(body: bytes, *, l
         listening(with_body, name_the_run) as peer,
         open_client(Api(peer.url), ApiKey(KEY), 1) as client,
     ):
-        first = await client.delete_runs(1, (1,), "r")
+        first = await client.delete_runs(1, body_of(1), "r")
         answered.set()
         await said.wait()
         await asyncio.sleep(0.05)  # the bytes reach the idle connection
-        second = await client.delete_runs(1, (2,), "s")
-        third = await client.delete_runs(1, (3,), "t")
+        second = await client.delete_runs(1, body_of(2), "s")
+        third = await client.delete_runs(1, body_of(3), "t")
     assert isinstance(first, Deleted | InDoubt)
     assert second == BadRequest(400, "run 2") or isinstance(second, NotSent | InDoubt)
     assert third == BadRequest(400, "run 3")
@@ -397,7 +401,7 @@ async def test_the_time_of_a_deletion_is_that_of_the_clock() -> None:
         listening() as peer,
         open_client(Api(peer.url), ApiKey(KEY), 1, clock=lambda: next(ticks)) as client,
     ):
-        assert await client.delete_runs(1, (1,), "r") == Deleted(204, 250)
+        assert await client.delete_runs(1, body_of(1), "r") == Deleted(204, 250)
 
 
 async def test_a_cancelled_call_ends_at_once_and_is_no_fact() -> None:
@@ -414,7 +418,7 @@ async def test_a_cancelled_call_ends_at_once_and_is_no_fact() -> None:
     ):
 
         async def call() -> None:
-            facts.append(await client.delete_runs(1, (1,), "r"))
+            facts.append(await client.delete_runs(1, body_of(1), "r"))
 
         group.start_soon(call)
         with anyio.fail_after(10):
@@ -824,10 +828,10 @@ async def test_a_packed_error_body_is_not_unpacked() -> None:
     bomb = gzip.compress(bytes(16 * 2**20))
     said = reply("500 Oops", "Content-Encoding: gzip", body=bomb)
     async with listening(said) as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
-        await client.delete_runs(1, (1,), "r")  # what is made once is made before measuring
+        await client.delete_runs(1, body_of(1), "r")  # what is made once is made before measuring
         tracemalloc.start()
         try:
-            fact = await client.delete_runs(1, (1,), "r")
+            fact = await client.delete_runs(1, body_of(1), "r")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -991,7 +995,7 @@ async def test_the_authority_of_ca_file_is_trusted(trust: Trust) -> None:
     async with listening(tls=trust.server("127.0.0.1")) as peer:
         api = Api(peer.url, ca_file=trust.file)
         async with open_client(api, ApiKey(KEY), 1) as client:
-            facts = [await client.delete_runs(7, (run,), "r") for run in (1, 2)]
+            facts = [await client.delete_runs(7, body_of(run), "r") for run in (1, 2)]
     assert [status_of(fact) for fact in facts] == [(Deleted, 204)] * 2
     assert [request.header("X-CEKURA-API-KEY") for request in peer.requests] == [KEY, KEY]
     assert peer.connections == 1

@@ -1,5 +1,6 @@
 """The engine against an API in memory, with time faked."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -56,7 +57,8 @@ class FakeApi:
     most_at_once: Counter[int] = field(default_factory=Counter)
     most: int = 0
 
-    async def delete_runs(self, result_id: int, run_ids: tuple[int, ...], request_id: str) -> Fact:
+    async def delete_runs(self, result_id: int, body: bytes, request_id: str) -> Fact:
+        run_ids = tuple(json.loads(body)["run_ids"])
         assert request_id
         self.calls.append((anyio.current_time(), result_id, run_ids))
         self.at_once[result_id] += 1

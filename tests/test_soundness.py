@@ -1,5 +1,6 @@
 """Engine, journal and ledger together, over random nights: what they say is what the server did."""
 
+import json
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +89,8 @@ class Server:
     busy: set[int] = field(default_factory=set)
     calls: int = 0
 
-    async def delete_runs(self, result_id: int, run_ids: tuple[int, ...], request_id: str) -> Fact:
+    async def delete_runs(self, result_id: int, body: bytes, request_id: str) -> Fact:
+        run_ids = tuple(json.loads(body)["run_ids"])
         pairs = {Pair(result_id, run) for run in run_ids}
         assert request_id
         assert result_id not in self.busy

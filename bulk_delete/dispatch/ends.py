@@ -9,9 +9,7 @@ from bulk_delete.model import Batch, Fact
 
 
 class Transport(Protocol):
-    async def delete_runs(
-        self, result_id: int, run_ids: tuple[int, ...], request_id: str
-    ) -> Fact: ...
+    async def delete_runs(self, result_id: int, body: bytes, request_id: str) -> Fact: ...
 
 
 class Pace(Protocol):

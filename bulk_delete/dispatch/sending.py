@@ -140,9 +140,8 @@ class Sender:
             return NotSent("the job is stopping")
         self.in_flight += 1
         try:
-            fact = await self._ends.transport.delete_runs(
-                batch.result_id, batch.run_ids, request_id
-            )
+            body = b'{"run_ids":[%b]}' % ",".join(map(str, batch.run_ids)).encode()
+            fact = await self._ends.transport.delete_runs(batch.result_id, body, request_id)
         finally:
             self.in_flight -= 1
         self._contact.note(fact, self._ends.clock())

@@ -110,10 +110,10 @@ class Client:
             if reply.status != HTTPStatus.OK:
                 return await refusal(reply, self._key, "the 200 of a read")
             if is_packed(reply):
-                return fact_of_odd_body(OddBodyError("it is packed"), self._key)
+                return fact_of_odd_body(OddBodyError("it is packed"), reply.status, self._key)
             return await look(reply, started)
         except (OddBodyError, *_FAILURES) as error:
-            return fact_of_odd_body(error, self._key)
+            return fact_of_odd_body(error, reply.status, self._key)
         finally:
             reply.release()
 

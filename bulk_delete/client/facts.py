@@ -80,10 +80,10 @@ def fact_of_failure(error: Exception, key: ApiKey) -> Fact:
     return NotSent(words) if isinstance(error, _NEVER_SENT) else InDoubt(words)
 
 
-def fact_of_odd_body(error: Exception, key: ApiKey) -> Fact:
-    """Tell why the body of a 200 is no answer to a read."""
+def fact_of_odd_body(error: Exception, status: int, key: ApiKey) -> Fact:
+    """Tell why the body of a success is no answer to a read."""
     why = str(error) if isinstance(error, OddBodyError) else _words(error)
-    return InDoubt(clean(f"the body of a 200 is no answer: {why}", key), HTTPStatus.OK)
+    return InDoubt(clean(f"the body of a {status} is no answer: {why}", key), status)
 
 
 def is_packed(reply: Reply) -> bool:

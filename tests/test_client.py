@@ -537,6 +537,14 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         ("Sunday, 06-Nov-94 08:49:37 GMT", 37.0),
         ("Sun Nov  6 08:49:37 1994", 37.0),
         ("Sun, 06 Nov 1994 08:48:00 GMT", 0.0),
+        ("sun, 06 nov 1994 08:49:37 gmt", 37.0),
+        ("SUNDAY, 06-NOV-94 08:49:37 GMT", 37.0),
+        ("sun nov  6 08:49:37 1994", 37.0),
+        ("  Sun,  06  Nov  1994  08:49:37   GMT ", 37.0),
+        ("Sunday, 06-Nov-94 08:48:00 GMT", 0.0),
+        ("Sun Nov  6 08:48:00 1994", 0.0),
+        ("Saturday, 06-Nov-93 08:49:37 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 252_618_189_059.0),
         ("", None),
         ("soon", None),
         ("-5", None),
@@ -554,6 +562,27 @@ async def test_retry_after_is_read_in_every_form(value: str, seconds: float | No
     """Seconds and the three HTTP dates (relative to the reply's Date) are read, nonsense is not."""
     said = reply("429 Too Many", f"Date: {DATE}", f"Retry-After: {value}", body=b"slow down")
     assert await answer(said) == Throttled(429, seconds, "slow down")
+
+
+@pytest.mark.parametrize(
+    ("date", "value", "seconds"),
+    [
+        ("Fri, 31 Dec 1999 23:59:50 GMT", "Saturday, 01-Jan-00 00:00:10 GMT", 20.0),
+        ("Friday, 31-Dec-99 23:59:50 GMT", "Saturday, 01-Jan-00 00:00:10 GMT", 20.0),
+        ("Mon, 31 Dec 2068 23:59:50 GMT", "Tuesday, 01-Jan-69 00:00:10 GMT", 20.0),
+        ("Thu, 31 Dec 2099 23:59:50 GMT", "Friday, 01-Jan-00 00:00:10 GMT", 20.0),
+        ("Wed, 25 Nov 2026 00:00:00 GMT", "Wednesday, 25-Nov-76 00:00:00 GMT", 18_263 * 86_400.0),
+        ("Wed, 25 Nov 2026 00:00:00 GMT", "Friday, 25-Nov-77 00:00:00 GMT", 0.0),
+        ("Wed, 25 Nov 2026 00:00:00 GMT", "Tuesday, 25-Nov-25 00:00:00 GMT", 0.0),
+        ("Wed, 25 Nov 2026 00:00:00 GMT", "Wed, 25 Nov 26 00:00:05 GMT", 5.0),
+    ],
+)
+async def test_a_short_year_is_never_more_than_fifty_years_ahead(
+    date: str, value: str, seconds: float
+) -> None:
+    """A year of two digits is of the century that the reply's Date makes likely."""
+    said = reply("429 Too Many", f"Date: {date}", f"Retry-After: {value}")
+    assert await answer(said) == Throttled(429, seconds, "")
 
 
 async def test_a_429_without_retry_after_names_no_delay() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -30,6 +31,8 @@ MAX_ERROR_BODY = 4096
 
 MAX_DETAIL = 300
 """Characters of it that are kept."""
+
+_SHORT_YEAR = re.compile(r"\s*\w+,\s*\d+[-\s]+\w+[-\s]+(\d\d)\s", re.ASCII)
 
 _NEVER_SENT = (
     StaleConnectionError,
@@ -132,16 +135,19 @@ def _retry_after(reply: Reply) -> float | None:
     value = reply.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:12])
-    until = _http_date(value)
-    if until is None:
-        return None
-    now = _http_date(reply.headers.get("Date", "")) or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
+    own = datetime.now(UTC)
+    now = _http_date(reply.headers.get("Date", ""), own) or own
+    until = _http_date(value, now)
+    return None if until is None else max(0.0, (until - now).total_seconds())
 
 
-def _http_date(text: str) -> datetime | None:
+def _http_date(text: str, now: datetime) -> datetime | None:
+    """Read any of the three forms of RFC 9110, section 5.6.7."""
     try:
         date = parsedate_to_datetime(text)
+        if short := _SHORT_YEAR.match(text):  # never more than 50 years ahead
+            latest = now.year + 50
+            date = date.replace(year=latest - (latest - int(short[1])) % 100)
     except (ValueError, TypeError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)  # the asctime form names no zone

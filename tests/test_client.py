@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 
 from bulk_delete import __version__
 from bulk_delete.client import MAX_DETAIL, clean, open_client
+from bulk_delete.client.bodies import OddBodyError, runs_in
 from bulk_delete.config import Api, ApiKey, Seconds
 from bulk_delete.errors import InvalidInput
 from bulk_delete.model import (
@@ -33,14 +35,17 @@ from bulk_delete.model import (
     Deleted,
     Fact,
     Forbidden,
+    Found,
     InDoubt,
     KeyRejected,
     NotSent,
     Pair,
+    Reading,
     Rejected,
     ResultNotFound,
     ServerError,
     Throttled,
+    Visible,
 )
 from bulk_delete.sandbox import World
 
@@ -177,11 +182,15 @@ def reply(status: str, *headers: str, body: bytes = b"") -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+def body_of(*run_ids: int) -> bytes:
+    return json.dumps({"run_ids": run_ids}).encode()
+
+
 async def send(url: str, *, within: float = 10, ca_file: Path | None = None) -> Fact:
     """Make one call with a client of its own."""
     api = Api(base_url=url, timeout=Seconds(within), ca_file=ca_file)
     async with open_client(api, ApiKey(KEY), 4) as client:
-        return await client.delete_runs(7, (1, 2), "a-request")
+        return await client.delete_runs(7, body_of(1, 2), "a-request")
 
 
 async def answer(*replies: Reply, within: float = 10) -> Fact:
@@ -190,7 +199,7 @@ async def answer(*replies: Reply, within: float = 10) -> Fact:
         return await send(peer.url, within=within)
 
 
-def status_of(fact: Fact) -> tuple[type[Fact], int | None]:
+def status_of(fact: Reading) -> tuple[type[Reading], int | None]:
     return type(fact), getattr(fact, "status", None)
 
 
@@ -200,7 +209,7 @@ def status_of(fact: Fact) -> tuple[type[Fact], int | None]:
 async def test_a_call_is_the_documented_request() -> None:
     """One call is one POST to the documented path, with the key, the ids and nothing else."""
     async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
-        await client.delete_runs(4711, (3, 1, MAX_ID), "5c1e-req")
+        await client.delete_runs(4711, body_of(3, 1, MAX_ID), "5c1e-req")
     [request] = peer.requests
     assert request.method == "POST"
     assert request.target == "/test_framework/v1/results/4711/delete_runs/"
@@ -219,7 +228,7 @@ async def test_a_call_is_the_documented_request() -> None:
 async def test_one_run_is_sent_as_a_list() -> None:
     """A batch of a single run is a list of one id."""
     async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
-        await client.delete_runs(1, (9,), "r")
+        await client.delete_runs(1, body_of(9), "r")
     assert json.loads(peer.requests[0].body) == {"run_ids": [9]}
 
 
@@ -227,7 +236,7 @@ async def test_a_hundred_of_the_largest_ids_arrive_unharmed() -> None:
     """The largest batch of the largest ids arrives digit by digit, in its order."""
     ids = tuple(range(MAX_ID, MAX_ID - 100, -1))
     async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
-        assert isinstance(await client.delete_runs(MAX_ID, ids, "r"), Deleted)
+        assert isinstance(await client.delete_runs(MAX_ID, body_of(*ids), "r"), Deleted)
     [request] = peer.requests
     assert request.target == f"/test_framework/v1/results/{MAX_ID}/delete_runs/"
     assert json.loads(request.body)["run_ids"] == list(ids)
@@ -239,7 +248,7 @@ async def test_the_base_url_may_have_a_path() -> None:
         listening() as peer,
         open_client(Api(f"{peer.url}/gateway"), ApiKey(KEY), 1) as client,
     ):
-        await client.delete_runs(5, (1,), "r")
+        await client.delete_runs(5, body_of(1), "r")
     assert peer.requests[0].target == "/gateway/test_framework/v1/results/5/delete_runs/"
 
 
@@ -249,8 +258,8 @@ async def test_a_cookie_that_the_server_sets_is_not_sent_back() -> None:
     async with listening(baked) as peer:
         url = f"http://localhost:{peer.port}"  # a bare address would get no cookie anyway
         async with open_client(Api(url), ApiKey(KEY), 1) as client:
-            await client.delete_runs(1, (1,), "r")
-            await client.delete_runs(1, (2,), "s")
+            await client.delete_runs(1, body_of(1), "r")
+            await client.delete_runs(1, body_of(2), "s")
     assert [request.header("Cookie") for request in peer.requests] == [None, None]
 
 
@@ -269,7 +278,7 @@ async def test_the_sandbox_takes_the_call(sandbox: Callable[..., Any]) -> None:
     world = World.of([Pair(1, 11), Pair(1, 12), Pair(2, 21)])
     with sandbox(world, key=KEY) as box:
         async with open_client(Api(box.url), ApiKey(KEY), 1) as client:
-            fact = await client.delete_runs(1, (11,), "r-1")
+            fact = await client.delete_runs(1, body_of(11), "r-1")
         assert isinstance(fact, Deleted)
         assert box.left == {Pair(1, 12), Pair(2, 21)}
         assert [call.request_id for call in box.calls] == ["r-1"]
@@ -295,7 +304,7 @@ async def test_a_connection_is_used_again(first: bytes) -> None:
         listening(first, reply("404 Not Found"), NO_CONTENT) as peer,
         open_client(Api(peer.url), ApiKey(KEY), 4) as client,
     ):
-        facts = [await client.delete_runs(1, (run,), "r") for run in (1, 2, 3)]
+        facts = [await client.delete_runs(1, body_of(run), "r") for run in (1, 2, 3)]
     assert peer.connections == 1
     assert [status_of(fact) for fact in facts[1:]] == [(ResultNotFound, 404), (Deleted, 204)]
 
@@ -315,7 +324,7 @@ async def test_calls_at_once_stay_within_the_connections() -> None:
     ):
 
         async def call(run: int) -> None:
-            facts[run] = await client.delete_runs(1, (run,), "r")
+            facts[run] = await client.delete_runs(1, body_of(run), "r")
 
         async with anyio.create_task_group() as group:
             for run in range(1, 21):
@@ -337,7 +346,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> No
     ):
         facts = []
         for run in (1, 2):
-            facts.append(await client.delete_runs(1, (run,), "r"))
+            facts.append(await client.delete_runs(1, body_of(run), "r"))
             await asyncio.gather(*peer.links)
             await asyncio.sleep(0.05)  # the news of it reaches the client
     assert [status_of(fact) for fact in facts] == [(Deleted, 204)] * 2
@@ -354,8 +363,8 @@ async def test_a_call_that_dies_on_a_kept_connection_is_not_sent_twice() -> None
         listening(NO_CONTENT, drop, NO_CONTENT) as peer,
         open_client(Api(peer.url), ApiKey(KEY), 1) as client,
     ):
-        assert isinstance(await client.delete_runs(1, (1,), "r"), Deleted)
-        assert status_of(await client.delete_runs(1, (2,), "s")) == (InDoubt, None)
+        assert isinstance(await client.delete_runs(1, body_of(1), "r"), Deleted)
+        assert status_of(await client.delete_runs(1, body_of(2), "s")) == (InDoubt, None)
     assert len(peer.requests) == 2
 
 
@@ -379,12 +388,12 @@ async def test_what_follows_a_204_is_no_reply_to_the_next_call(body: bytes, *, l
         listening(with_body, name_the_run) as peer,
         open_client(Api(peer.url), ApiKey(KEY), 1) as client,
     ):
-        first = await client.delete_runs(1, (1,), "r")
+        first = await client.delete_runs(1, body_of(1), "r")
         answered.set()
         await said.wait()
         await asyncio.sleep(0.05)  # the bytes reach the idle connection
-        second = await client.delete_runs(1, (2,), "s")
-        third = await client.delete_runs(1, (3,), "t")
+        second = await client.delete_runs(1, body_of(2), "s")
+        third = await client.delete_runs(1, body_of(3), "t")
     assert isinstance(first, Deleted | InDoubt)
     assert second == BadRequest(400, "run 2") or isinstance(second, NotSent | InDoubt)
     assert third == BadRequest(400, "run 3")
@@ -397,7 +406,7 @@ async def test_the_time_of_a_deletion_is_that_of_the_clock() -> None:
         listening() as peer,
         open_client(Api(peer.url), ApiKey(KEY), 1, clock=lambda: next(ticks)) as client,
     ):
-        assert await client.delete_runs(1, (1,), "r") == Deleted(204, 250)
+        assert await client.delete_runs(1, body_of(1), "r") == Deleted(204, 250)
 
 
 async def test_a_cancelled_call_ends_at_once_and_is_no_fact() -> None:
@@ -414,7 +423,7 @@ async def test_a_cancelled_call_ends_at_once_and_is_no_fact() -> None:
     ):
 
         async def call() -> None:
-            facts.append(await client.delete_runs(1, (1,), "r"))
+            facts.append(await client.delete_runs(1, body_of(1), "r"))
 
         group.start_soon(call)
         with anyio.fail_after(10):
@@ -528,6 +537,14 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         ("Sunday, 06-Nov-94 08:49:37 GMT", 37.0),
         ("Sun Nov  6 08:49:37 1994", 37.0),
         ("Sun, 06 Nov 1994 08:48:00 GMT", 0.0),
+        ("sun, 06 nov 1994 08:49:37 gmt", 37.0),
+        ("SUNDAY, 06-NOV-94 08:49:37 GMT", 37.0),
+        ("sun nov  6 08:49:37 1994", 37.0),
+        ("  Sun,  06  Nov  1994  08:49:37   GMT ", 37.0),
+        ("Sunday, 06-Nov-94 08:48:00 GMT", 0.0),
+        ("Sun Nov  6 08:48:00 1994", 0.0),
+        ("Saturday, 06-Nov-93 08:49:37 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 252_618_189_059.0),
         ("", None),
         ("soon", None),
         ("-5", None),
@@ -545,6 +562,27 @@ async def test_retry_after_is_read_in_every_form(value: str, seconds: float | No
     """Seconds and the three HTTP dates (relative to the reply's Date) are read, nonsense is not."""
     said = reply("429 Too Many", f"Date: {DATE}", f"Retry-After: {value}", body=b"slow down")
     assert await answer(said) == Throttled(429, seconds, "slow down")
+
+
+@pytest.mark.parametrize(
+    ("date", "value", "seconds"),
+    [
+        ("Fri, 31 Dec 1999 23:59:50 GMT", "Saturday, 01-Jan-00 00:00:10 GMT", 20.0),
+        ("Friday, 31-Dec-99 23:59:50 GMT", "Saturday, 01-Jan-00 00:00:10 GMT", 20.0),
+        ("Mon, 31 Dec 2068 23:59:50 GMT", "Tuesday, 01-Jan-69 00:00:10 GMT", 20.0),
+        ("Thu, 31 Dec 2099 23:59:50 GMT", "Friday, 01-Jan-00 00:00:10 GMT", 20.0),
+        ("Wed, 25 Nov 2026 00:00:00 GMT", "Wednesday, 25-Nov-76 00:00:00 GMT", 18_263 * 86_400.0),
+        ("Wed, 25 Nov 2026 00:00:00 GMT", "Friday, 25-Nov-77 00:00:00 GMT", 0.0),
+        ("Wed, 25 Nov 2026 00:00:00 GMT", "Tuesday, 25-Nov-25 00:00:00 GMT", 0.0),
+        ("Wed, 25 Nov 2026 00:00:00 GMT", "Wed, 25 Nov 26 00:00:05 GMT", 5.0),
+    ],
+)
+async def test_a_short_year_is_never_more_than_fifty_years_ahead(
+    date: str, value: str, seconds: float
+) -> None:
+    """A year of two digits is of the century that the reply's Date makes likely."""
+    said = reply("429 Too Many", f"Date: {date}", f"Retry-After: {value}")
+    assert await answer(said) == Throttled(429, seconds, "")
 
 
 async def test_a_429_without_retry_after_names_no_delay() -> None:
@@ -824,10 +862,10 @@ async def test_a_packed_error_body_is_not_unpacked() -> None:
     bomb = gzip.compress(bytes(16 * 2**20))
     said = reply("500 Oops", "Content-Encoding: gzip", body=bomb)
     async with listening(said) as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
-        await client.delete_runs(1, (1,), "r")  # what is made once is made before measuring
+        await client.delete_runs(1, body_of(1), "r")  # what is made once is made before measuring
         tracemalloc.start()
         try:
-            fact = await client.delete_runs(1, (1,), "r")
+            fact = await client.delete_runs(1, body_of(1), "r")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -991,7 +1029,7 @@ async def test_the_authority_of_ca_file_is_trusted(trust: Trust) -> None:
     async with listening(tls=trust.server("127.0.0.1")) as peer:
         api = Api(peer.url, ca_file=trust.file)
         async with open_client(api, ApiKey(KEY), 1) as client:
-            facts = [await client.delete_runs(7, (run,), "r") for run in (1, 2)]
+            facts = [await client.delete_runs(7, body_of(run), "r") for run in (1, 2)]
     assert [status_of(fact) for fact in facts] == [(Deleted, 204)] * 2
     assert [request.header("X-CEKURA-API-KEY") for request in peer.requests] == [KEY, KEY]
     assert peer.connections == 1
@@ -1149,3 +1187,516 @@ async def test_a_proxy_that_cannot_be_used_is_refused(
     through(monkeypatch, proxy)
     with pytest.raises(InvalidInput, match="HTTPS_PROXY"):
         await send("https://api.invalid")
+
+
+# Reading back
+
+
+async def read_runs(*replies: Reply, ids: tuple[int, ...] = (1, 2), within: float = 10) -> Reading:
+    """Read runs from a server that replies so."""
+    async with listening(*replies) as peer:
+        api = Api(base_url=peer.url, timeout=Seconds(within))
+        async with open_client(api, ApiKey(KEY), 2) as client:
+            return await client.read_runs(ids, "a-request")
+
+
+async def read_result(*replies: Reply, result_id: int = 7, within: float = 10) -> Reading:
+    """Read a result from a server that replies so."""
+    async with listening(*replies) as peer:
+        api = Api(base_url=peer.url, timeout=Seconds(within))
+        async with open_client(api, ApiKey(KEY), 2) as client:
+            return await client.read_result(result_id, "a-request")
+
+
+def ok(body: bytes, *headers: str) -> bytes:
+    return reply("200 OK", "Content-Type: application/json", *headers, body=body)
+
+
+def found(reading: Reading) -> dict[int, int]:
+    assert isinstance(reading, Found)
+    assert reading.status == 200
+    assert reading.ms >= 0
+    return dict(reading.runs)
+
+
+def assert_no_proof(reading: Reading) -> None:
+    assert isinstance(reading, InDoubt)
+    assert reading.status == 200
+    assert reading.error.startswith("the body of a 200 is no answer: ")
+    assert len(reading.error) <= MAX_DETAIL
+    assert reading.error.isprintable()
+
+
+async def test_reading_runs_is_the_documented_request() -> None:
+    """Runs are asked for by their ids with commas between, without a scope and without a body."""
+    async with listening(ok(b"[]")) as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
+        await client.read_runs((3, 1, MAX_ID), "5c1e-req")
+    [request] = peer.requests
+    assert request.method == "GET"
+    assert request.target == f"/test_framework/v2/runs/bulk/?run_ids=3,1,{MAX_ID}"
+    assert request.body == b""
+    assert request.header("X-CEKURA-API-KEY") == KEY
+    assert request.header("X-Request-ID") == "5c1e-req"
+    assert request.header("Accept-Encoding") == "identity"
+    assert request.header("Content-Type") is None
+    assert request.header("Host") == f"127.0.0.1:{peer.port}"
+
+
+async def test_reading_a_result_is_the_documented_request() -> None:
+    """A result is asked for by its path, below the path that the base URL has."""
+    async with (
+        listening(ok(b'{"id": 4711}')) as peer,
+        open_client(Api(f"{peer.url}/gateway"), ApiKey(KEY), 1) as client,
+    ):
+        await client.read_result(4711, "5c1e-req")
+    [request] = peer.requests
+    assert request.method == "GET"
+    assert request.target == "/gateway/test_framework/v2/results/4711/"
+    assert request.header("X-CEKURA-API-KEY") == KEY
+    assert request.header("X-Request-ID") == "5c1e-req"
+
+
+async def test_a_request_id_cannot_forge_a_header() -> None:
+    """A request id that would end its header is refused before anything is sent."""
+    async with listening() as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
+        with pytest.raises(ValueError, match="header"):
+            await client.delete_runs(1, body_of(1), "a\r\nX-Other: b")
+        with pytest.raises(ValueError, match="header"):
+            await client.read_runs((1,), "a\r\n\r\nGET /")
+    assert peer.requests == []
+
+
+async def test_the_sandbox_is_read_back(sandbox: Callable[..., Any]) -> None:
+    """The documented server tells which runs are left, under which result, and what it can see."""
+    world = World.of([Pair(1, 11), Pair(1, 12), Pair(2, 21)])
+    with sandbox(world, key=KEY) as box:
+        async with open_client(Api(box.url), ApiKey(KEY), 1) as client:
+            await client.delete_runs(1, body_of(11), "r")
+            assert found(await client.read_runs((11, 12, 21, 99), "r")) == {12: 1, 21: 2}
+            assert isinstance(await client.read_result(1, "r"), Visible)
+            assert status_of(await client.read_result(9, "r")) == (ResultNotFound, 404)
+
+
+@pytest.mark.parametrize(
+    ("body", "runs"),
+    [
+        (b"[]", {}),
+        (b" [ ] \r\n", {}),
+        (b'[{"id": 1, "result_id": 7}]', {1: 7}),
+        (b'[{"result_id":7,"id":1},{"x":[{"id":"no"}],"id":2,"result_id":8}]', {1: 7, 2: 8}),
+        (b'[{"id": 1, "result_id": 7}, {"id": 3, "result_id": 7}]', {1: 7}),
+        (b'[{"id": 1, "result_id": 7}, {"id": 1, "result_id": 7}]', {1: 7}),
+        (b'[{"id": 1, "id": 1, "result_id": 7}]', {1: 7}),
+        (b'[{"i\\u0064": 1, "result_id": 7}]', {1: 7}),
+        (b'[{"transcript": {"id": 2, "result_id": 9}, "id": 1, "result_id": 7}]', {1: 7}),
+        (b'[{"note": "]}, {\\"id\\": 2", "id": 1, "result_id": 7}]', {1: 7}),
+    ],
+)
+async def test_the_runs_that_came_back_are_told(body: bytes, runs: dict[int, int]) -> None:
+    """Of the runs asked for, those in the reply are told with their results, and no others."""
+    assert found(await read_runs(ok(body))) == runs
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, MAX_ID, MAX_ID - 1, 2**63 + 1])
+async def test_large_ids_are_read_to_the_last_digit(number: int) -> None:
+    """Ids beyond what a float can hold come back as they are."""
+    body = json.dumps([{"id": number, "result_id": number - 1}]).encode()
+    assert found(await read_runs(ok(body), ids=(number,))) == {number: number - 1}
+    assert found(await read_runs(ok(body), ids=(number - 1, number + 1))) == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"[",
+        b'[{"id": 1, "result_id": 7}',
+        b'[{"id": 1, "result_id": 7}]x',
+        b'[{"id": 1, "result_id": 7}][]',
+        b'[{"id": 1, "result_id": 7},]',
+        b'{"id": 1, "result_id": 7}',
+        b'{"results": [{"id": 1, "result_id": 7}]}',
+        b"null",
+        b'"[]"',
+        b"[[]]",
+        b"[1, 2]",
+        b"[null]",
+        b"[{}]",
+        b'[{"id": 1}]',
+        b'[{"result_id": 7}]',
+        b'[{"id": 1, "result_id": null}]',
+        b'[{"id": "1", "result_id": 7}]',
+        b'[{"id": 1, "result_id": "7"}]',
+        b'[{"id": true, "result_id": 7}]',
+        b'[{"id": 1.0, "result_id": 7}]',
+        b'[{"id": 1e0, "result_id": 7}]',
+        b'[{"id": [1], "result_id": 7}]',
+        b'[{"id": {"id": 1}, "result_id": 7}]',
+        b'[{"id": 3, "result_id": "7"}]',
+        b'[{"id": 1, "id": 2, "result_id": 7}]',
+        b'[{"id": 1, "result_id": 7, "result_id": 8}]',
+        b'[{"id": 1, "result_id": 7}, {"id": 1, "result_id": 8}]',
+        b'\xef\xbb\xbf[{"id": 1, "result_id": 7}]',
+        b'[{"id": 1, "result_id": 7, "x": "\xff"}]',
+        b'[{"id": 1, "result_id": 7, "x": NaN}]',
+        b'[{"id": 1, "result_id": 7, "x": 1e99999999999999999999}]',
+        b'[{"id": 1, "result_id": 7, "x": ' + b"9" * 5000 + b"}]",
+        b'[{"id": ' + b"9" * 5000 + b', "result_id": 7}]',
+        b'[{"id": 1, "result_id": 7, "x": ' + b"[" * 250 + b"]" * 250 + b"}]",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"<html>Sign in</html>",
+        b'[{"id": 1, "result_id": 7}]\0',
+    ],
+    ids=lambda body: body[:60].decode("latin-1"),
+)
+async def test_a_body_that_is_not_the_documented_one_proves_nothing(body: bytes) -> None:
+    """A 200 whose body is not a whole array of runs is no answer, whatever stands in it."""
+    assert_no_proof(await read_runs(ok(body)))
+
+
+async def test_a_body_that_comes_byte_by_byte_is_read_the_same() -> None:
+    """Where the network cuts the body makes no difference."""
+
+    async def in_pieces(link: Link) -> None:
+        body = '[{"id": 1, "x": "é\\n😀", "result_id": 7}]'.encode()
+        await link.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for byte in body:
+            await link.say(b"1\r\n%c\r\n" % byte)
+            await asyncio.sleep(0)
+        await link.say(b"0\r\n\r\n")
+
+    assert found(await read_runs(in_pieces)) == {1: 7}
+
+
+WHOLE = b'[{"id": 1, "result_id": 7}]'
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        cut(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + WHOLE),
+        cut(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n[]"),
+        cut_hard(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + WHOLE),
+        cut(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1b\r\n" + WHOLE + b"\r\n"),
+        cut(b"HTTP/1.1 200 OK\r\n\r\n" + WHOLE[:-1]),
+        cut(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n[]"),
+    ],
+    ids=["short", "short, but JSON", "reset", "no last chunk", "no length", "bad chunk"],
+)
+async def test_a_body_that_breaks_off_proves_nothing(torn: Reply) -> None:
+    """Only a body that came whole counts, even if what came of it could stand by itself."""
+    reading = await read_runs(torn)
+    assert isinstance(reading, InDoubt)
+
+
+async def test_a_packed_body_proves_nothing() -> None:
+    """A body that was packed against the request's wish is not unpacked."""
+    packed = gzip.compress(WHOLE)
+    assert_no_proof(await read_runs(ok(packed, "Content-Encoding: gzip")))
+    assert_no_proof(await read_result(ok(packed, "Content-Encoding: br")))
+    assert found(await read_runs(ok(WHOLE, "Content-Encoding: identity"))) == {1: 7}
+
+
+@pytest.mark.parametrize("read", [read_runs, read_result])
+@pytest.mark.parametrize(
+    ("said", "fact"),
+    [
+        (reply("400 Bad Request", body=b'{"detail": "x"}'), BadRequest(400, "x")),
+        (reply("401 Unauthorized", body=b'{"detail": "x"}'), KeyRejected(401, "x")),
+        (reply("403 Forbidden", body=b'{"detail": "x"}'), Forbidden(403, "x")),
+        (reply("404 Not Found", body=b'{"detail": "x"}'), ResultNotFound(404, "x")),
+        (reply("429 Too Many", "Retry-After: 7", body=b'"x"'), Throttled(429, 7.0, "x")),
+        (reply("500 Oops", body=b"x"), ServerError(500, None, "x")),
+        (reply("503 Oops", "Retry-After: 7", body=b"x"), ServerError(503, 7.0, "x")),
+        (reply("414 URI Too Long", body=b"x"), Rejected(414, "x")),
+        (reply("302 Found", "Location: http://localhost/", body=b"x"), Rejected(302, "x")),
+        (reply("304 Not Modified"), Rejected(304, "")),
+        (reply("408 Request Timeout", body=b"x"), InDoubt("status 408: x", 408)),
+        (NO_CONTENT, InDoubt("status 204 is not the 200 of a read", 204)),
+        (reply("206 Partial", body=WHOLE), InDoubt("status 206 is not the 200 of a read", 206)),
+    ],
+)
+async def test_a_read_that_is_refused_is_the_fact_of_its_status(
+    read: Callable[..., Awaitable[Reading]], said: bytes, fact: Fact
+) -> None:
+    """Refusals of reads are those of deletions; of success only a 200 counts, never a 204."""
+    assert await read(said) == fact
+
+
+@pytest.mark.parametrize("read", [read_runs, read_result])
+@pytest.mark.parametrize("lost", [reset, close, cut(b"HTTP/1.1 2"), cut(b"garbage\r\n\r\n")])
+async def test_a_read_whose_reply_is_lost_is_in_doubt(
+    read: Callable[..., Awaitable[Reading]], lost: Reply
+) -> None:
+    """A read that got no reply tells nothing."""
+    assert status_of(await read(lost)) == (InDoubt, None)
+
+
+async def test_a_read_that_cannot_connect_is_not_sent() -> None:
+    """Where nobody listens, a read is not sent."""
+    async with open_client(Api(f"http://127.0.0.1:{free_port()}"), ApiKey(KEY), 1) as client:
+        assert isinstance(await client.read_runs((1,), "r"), NotSent)
+        assert isinstance(await client.read_result(1, "r"), NotSent)
+
+
+@pytest.mark.parametrize("read", [read_runs, read_result])
+async def test_a_slow_body_does_not_outlast_the_time(
+    read: Callable[..., Awaitable[Reading]],
+) -> None:
+    """A body that drips is given up when the total time is over, and proves nothing."""
+
+    async def drip(link: Link) -> None:
+        await link.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            await link.say(b"1\r\n \r\n")
+            await asyncio.sleep(0.02)
+
+    with anyio.fail_after(10):
+        reading = await read(drip, within=SHORT)
+    assert_no_proof(reading)
+    assert isinstance(reading, InDoubt)
+    assert reading.error.endswith("no reply in time")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": 7}',
+        b'{"runs": {"8": {"id": 8, "result_id": 9}}, "id": 7, "name": "x"}',
+    ],
+    ids=["alone", "after its runs"],
+)
+async def test_a_result_with_its_own_id_is_visible(body: bytes) -> None:
+    """A 200 whose object has the result's id shows that this key can see the result."""
+    reading = await read_result(ok(body))
+    assert isinstance(reading, Visible)
+    assert reading.status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"",
+        b'{"id": 8}',
+        b'{"id": "7"}',
+        b'{"id": 7.0}',
+        b'{"id": true}',
+        b'{"id": 7',
+        b'{"id": 7, "and then": no JSON',
+        b'[{"id": 7}]',
+        b'{"result": {"id": 7}}',
+        b"[7]",
+        b"7",
+        b"no JSON",
+        b'{"id": ' + b"7" * 5000 + b"}",
+    ],
+    ids=lambda body: body[:30].decode(),
+)
+async def test_a_result_without_its_id_proves_nothing(body: bytes) -> None:
+    """A 200 that does not show the id that was asked for says nothing of the result."""
+    assert_no_proof(await read_result(ok(body)))
+
+
+@pytest.mark.parametrize("said", [ok(WHOLE), ok(b"no JSON"), reply("404 Not Found")])
+async def test_a_connection_is_used_again_after_a_read(said: bytes) -> None:
+    """What came whole leaves the connection fit for the next call, which gets its own reply."""
+    async with (
+        listening(said, name_the_run) as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 1) as client,
+    ):
+        await client.read_runs((1, 2), "r")
+        assert await client.delete_runs(1, body_of(5), "s") == BadRequest(400, "run 5")
+    assert peer.connections == 1
+
+
+async def test_what_is_left_of_a_large_result_is_not_read() -> None:
+    """A result is read no further than its id; the rest is left, and so is its connection."""
+    sent = 0
+    closed = asyncio.Event()
+
+    async def flood(link: Link) -> None:
+        nonlocal sent
+        chunk = b" " * 65536
+        await link.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n")
+        await link.say(b'{"id": 7,\r\n')
+        try:
+            while True:
+                await link.say(b"10000\r\n" + chunk + b"\r\n")
+                sent += len(chunk)
+        finally:
+            closed.set()
+
+    async with listening(flood) as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
+        with anyio.fail_after(10):
+            assert isinstance(await client.read_result(7, "r"), Visible)
+            await closed.wait()
+    assert sent < 32 * 2**20
+
+
+def transcripts(runs: int, size: int) -> Callable[[Link], Awaitable[None]]:
+    """Make a reply of so many runs with that many bytes of transcript each, piece by piece."""
+
+    async def say(link: Link) -> None:
+        await link.say(b"HTTP/1.1 200 OK\r\n\r\n[")
+        turn = b'{"role": "agent", "text": "' + b"word " * 200 + b'", "id": 5, "n": [1, 2.5]}'
+        for run in range(1, runs + 1):
+            await link.say(b"," * (run > 1) + b'{"id": %d, "transcript": [0' % run)
+            for _ in range(size // len(turn)):
+                await link.say(b"," + turn)
+            await link.say(b'], "one": "' + b"a" * (size // 4) + b'", "result_id": 7}')
+        await link.say(b"]")
+        link.writer.close()
+
+    return say
+
+
+async def test_a_large_body_is_never_held() -> None:
+    """Tens of MB of transcripts are read in a few MB of memory, and every run in them is found."""
+    wanted = tuple(range(1, 21))
+    async with (
+        listening(ok(WHOLE), transcripts(20, 2 * 2**20)) as peer,
+        open_client(Api(peer.url), ApiKey(KEY), 1) as client,
+    ):
+        await client.read_runs(wanted, "r")  # what is made once is made before measuring
+        tracemalloc.start()
+        try:
+            reading = await client.read_runs(wanted, "r")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert found(reading) == dict.fromkeys(wanted, 7)
+    assert peak < 10 * 2**20  # of the server's end of it, too
+
+
+async def test_a_single_value_without_end_is_given_up() -> None:
+    """A string that does not end is not held until the memory is full."""
+    closed = asyncio.Event()
+    sent = 0
+
+    async def flood(link: Link) -> None:
+        nonlocal sent
+        await link.say(b'HTTP/1.1 200 OK\r\n\r\n[{"id": 1, "transcript": "')
+        try:
+            while True:
+                await link.say(b"a" * 65536)
+                sent += 65536
+        finally:
+            closed.set()
+
+    with anyio.fail_after(20):
+        async with listening(flood) as peer, open_client(Api(peer.url), ApiKey(KEY), 1) as client:
+            assert_no_proof(await client.read_runs((1,), "r"))
+            await closed.wait()
+    assert sent < 32 * 2**20
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "result_id", "x"]), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+ENTRY = st.fixed_dictionaries({"id": st.integers(1, 5), "result_id": st.integers(1, 2), "x": JSON})
+
+
+def expected(value: Any, wanted: frozenset[int]) -> dict[int, int] | None:
+    """Say by the json module what a body tells; None where it proves nothing."""
+    runs: dict[int, int] = {}
+    if not isinstance(value, list):
+        return None
+    for entry in value:
+        if not isinstance(entry, dict):
+            return None
+        run, result = entry.get("id"), entry.get("result_id")
+        if type(run) is not int or type(result) is not int:
+            return None
+        if run in wanted and runs.setdefault(run, result) != result:
+            return None
+    return runs
+
+
+@dataclass
+class Pieces:
+    """A reply whose body comes in pieces of these sizes."""
+
+    body: bytes
+    sizes: Iterator[int]
+    at: int = 0
+
+    async def read(self, _: int) -> bytes:
+        piece = self.body[self.at : self.at + next(self.sizes)]
+        self.at += len(piece)
+        return piece
+
+
+@settings(deadline=None)
+@given(
+    st.lists(ENTRY, max_size=4) | JSON,
+    st.frozensets(st.integers(1, 5)),
+    st.lists(st.integers(1, 9), min_size=1),
+    st.integers(0, 10),
+)
+def test_a_body_tells_what_json_says(
+    value: Any, wanted: frozenset[int], sizes: list[int], lost: int
+) -> None:
+    """However it is cut, a body tells what stands in it; with its end lost it tells nothing."""
+    body = json.dumps(value).encode()
+    runs = expected(value, wanted)
+    if lost and runs is not None:
+        body, runs = body[: max(0, len(body) - lost)], None
+
+    async def read() -> dict[int, int] | None:
+        try:
+            return await runs_in(Pieces(body, cycle(sizes)), wanted)  # type: ignore[arg-type]
+        except OddBodyError:
+            return None
+
+    assert asyncio.run(read()) == runs
+
+
+# Time-outs
+
+
+async def test_a_late_call_does_not_end_its_neighbours() -> None:
+    """Each call in flight has its own time, whoever shares the client with it."""
+
+    async def stay_silent(link: Link) -> None:
+        await link.reader.read()
+
+    facts: dict[int, Fact] = {}
+    async with listening(stay_silent) as peer:
+        api = Api(peer.url, timeout=Seconds(0.4))
+        async with open_client(api, ApiKey(KEY), 4) as client:
+
+            async def call(run: int, after: float) -> None:
+                await anyio.sleep(after)
+                started = time.monotonic()
+                facts[run] = await client.delete_runs(1, body_of(run), "r")
+                assert 0.36 <= time.monotonic() - started < 2
+
+            with anyio.fail_after(10):
+                async with anyio.create_task_group() as group:
+                    for run in range(4):
+                        group.start_soon(call, run, run * 0.1)
+    assert facts == {run: InDoubt("no reply in time") for run in range(4)}
+    assert peer.connections == 4
+
+
+async def test_a_connection_at_rest_outlasts_the_time_of_a_call() -> None:
+    """The time of a call ends with it: a kept connection is not closed for having been used."""
+    async with listening() as peer:
+        api = Api(peer.url, timeout=Seconds(0.2))
+        async with open_client(api, ApiKey(KEY), 1) as client:
+            for run in (1, 2):
+                assert isinstance(await client.delete_runs(1, body_of(run), "r"), Deleted)
+                await anyio.sleep(0.5)  # more than twice the time of a call
+    assert peer.connections == 1

@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import aiohttp
 
+from bulk_delete.client.bodies import OddBodyError
+from bulk_delete.client.connections import Reply, StaleConnectionError
 from bulk_delete.config import ApiKey
 from bulk_delete.model import (
     BadRequest,
@@ -29,10 +32,7 @@ MAX_ERROR_BODY = 4096
 MAX_DETAIL = 300
 """Characters of it that are kept."""
 
-
-class StaleConnectionError(aiohttp.ClientConnectionError):
-    """A connection that is not fit to carry a call; nothing was sent on it."""
-
+_SHORT_YEAR = re.compile(r"\s*\w+,\s*\d+[-\s]+\w+[-\s]+(\d\d)\s", re.ASCII)
 
 _NEVER_SENT = (
     StaleConnectionError,
@@ -44,12 +44,17 @@ _NEVER_SENT = (
 )
 
 
-async def fact_of(response: aiohttp.ClientResponse, ms: int, key: ApiKey) -> Fact:  # noqa: PLR0911 - one return per kind of fact
-    """Read a reply; `ms` is how long it took to come."""
-    status = response.status
-    if status == HTTPStatus.NO_CONTENT:
-        return Deleted(status, ms)
-    detail = clean(await _detail(response), key)
+async def fact_of(reply: Reply, ms: int, key: ApiKey) -> Fact:
+    """Read the reply to a deletion; `ms` is how long it took to come."""
+    if reply.status == HTTPStatus.NO_CONTENT:
+        return Deleted(reply.status, ms)
+    return await refusal(reply, key, "the 204 of a deletion")
+
+
+async def refusal(reply: Reply, key: ApiKey, success: str) -> Fact:  # noqa: PLR0911 - one return per kind of fact
+    """Read a reply that is not the success that was hoped for."""
+    status = reply.status
+    detail = clean(await _detail(reply), key)
     match status:
         case HTTPStatus.BAD_REQUEST:
             return BadRequest(status, detail)
@@ -62,11 +67,11 @@ async def fact_of(response: aiohttp.ClientResponse, ms: int, key: ApiKey) -> Fac
         case HTTPStatus.REQUEST_TIMEOUT:
             return InDoubt(f"status {status}: {detail}", status)
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return Throttled(status, _retry_after(response), detail)
+            return Throttled(status, _retry_after(reply), detail)
         case _ if status < HTTPStatus.MULTIPLE_CHOICES:
-            return InDoubt(f"status {status} is not the 204 of a deletion", status)
+            return InDoubt(f"status {status} is not {success}", status)
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            delay = _retry_after(response) if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            delay = _retry_after(reply) if status == HTTPStatus.SERVICE_UNAVAILABLE else None
             return ServerError(status, delay, detail)
         case _:
             return Rejected(status, detail)
@@ -78,6 +83,16 @@ def fact_of_failure(error: Exception, key: ApiKey) -> Fact:
     return NotSent(words) if isinstance(error, _NEVER_SENT) else InDoubt(words)
 
 
+def fact_of_odd_body(error: Exception, status: int, key: ApiKey) -> Fact:
+    """Tell why the body of a success is no answer to a read."""
+    why = str(error) if isinstance(error, OddBodyError) else _words(error)
+    return InDoubt(clean(f"the body of a {status} is no answer: {why}", key), status)
+
+
+def is_packed(reply: Reply) -> bool:
+    return reply.headers.get("Content-Encoding", "identity").lower() != "identity"
+
+
 def clean(text: str, key: ApiKey | None = None) -> str:
     """Cut a foreign text, and leave out what could steer a terminal, forge a line or be the key."""
     if key:
@@ -87,21 +102,13 @@ def clean(text: str, key: ApiKey | None = None) -> str:
     return shown[:MAX_DETAIL]
 
 
-async def _detail(response: aiohttp.ClientResponse) -> str:
+async def _detail(reply: Reply) -> str:
     """Read the start of an error body. The status stands, whatever the body does."""
     body = b""
-    try:
-        while len(body) < MAX_ERROR_BODY:
-            more = await response.content.read(MAX_ERROR_BODY - len(body))
-            if not more:
-                break
+    with contextlib.suppress(aiohttp.ClientError, OSError):
+        while more := await reply.read(MAX_ERROR_BODY - len(body)):
             body += more
-    except (aiohttp.ClientError, OSError):
-        pass
-    finally:
-        if not response.content.at_eof():
-            response.close()
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+    if is_packed(reply):
         return "(a packed body)"
     text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
@@ -123,21 +130,24 @@ def _message(found: object) -> str:
             return str(found)
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+def _retry_after(reply: Reply) -> float | None:
     """Read Retry-After, in seconds or as an HTTP date relative to the reply's own Date."""
-    value = response.headers.get("Retry-After", "").strip()
+    value = reply.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:12])
-    until = _http_date(value)
-    if until is None:
-        return None
-    now = _http_date(response.headers.get("Date", "")) or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
+    own = datetime.now(UTC)
+    now = _http_date(reply.headers.get("Date", ""), own) or own
+    until = _http_date(value, now)
+    return None if until is None else max(0.0, (until - now).total_seconds())
 
 
-def _http_date(text: str) -> datetime | None:
+def _http_date(text: str, now: datetime) -> datetime | None:
+    """Read any of the three forms of RFC 9110, section 5.6.7."""
     try:
         date = parsedate_to_datetime(text)
+        if short := _SHORT_YEAR.match(text):  # never more than 50 years ahead
+            latest = now.year + 50
+            date = date.replace(year=latest - (latest - int(short[1])) % 100)
     except (ValueError, TypeError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)  # the asctime form names no zone

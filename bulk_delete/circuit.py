@@ -10,13 +10,11 @@ from bulk_delete.model import (
     BadRequest,
     Deleted,
     Forbidden,
-    Found,
     KeyRejected,
     Reading,
     Rejected,
     ResultNotFound,
     Throttled,
-    Visible,
 )
 from bulk_delete.retry import is_absence
 
@@ -30,7 +28,7 @@ FIRST_PROBE_S = 1.0
 LAST_PROBE_S = 15.0
 """Distances of the probes: doubled from the first to the last."""
 
-_GOOD = Deleted | BadRequest | ResultNotFound | Forbidden | Rejected | Found | Visible
+_GOOD = Deleted | BadRequest | ResultNotFound | Forbidden | Rejected
 """Facts that speak of the call, not of the state of the API."""
 
 _ANSWER = _GOOD | Throttled | KeyRejected
@@ -113,9 +111,15 @@ class Circuit:
     def begin_probe(self) -> None:
         self.is_probing = True
 
-    def end_probe(self, now: float, dice: float) -> None:
-        """Let the next probe wait, longer each time; `dice`: 0 ≤ dice < 1."""
+    def end_probe(self, now: float, dice: float, *, could_read: bool) -> None:
+        """Let the next probe wait, longer each time; `dice`: 0 ≤ dice < 1.
+
+        After a read that came to something the deletion that it was made for may follow at once.
+        """
         self.is_probing = False
+        if could_read:
+            self.probe_at = now
+            return
         self.probe_at = now + self._distance_s * (0.5 + dice / 2)
         self._distance_s = min(LAST_PROBE_S, self._distance_s * 2)
 

@@ -69,8 +69,8 @@ class Gate:
             await self._wait(now)
         return False
 
-    def end_probe(self) -> None:
-        self.circuit.end_probe(self._clock(), self._dice())
+    def end_probe(self, *, could_read: bool = False) -> None:
+        self.circuit.end_probe(self._clock(), self._dice(), could_read=could_read)
         self._wake()
 
     def give_up(self, what: str) -> None:

@@ -29,6 +29,8 @@ from bulk_delete.retry import pause_of
 _PASSING = Throttled | ServerError | NotSent | InDoubt
 """Facts that another try may turn into an answer."""
 
+_AWAY = ServerError | NotSent | InDoubt
+
 _FORBIDS = Forbidden | KeyRejected | ResultNotFound | Rejected
 """Facts that mean, where runs were asked for, that this key may not read them."""
 
@@ -134,7 +136,8 @@ class Reader:
             error=words if status is None or isinstance(reading, InDoubt) else None,
         )
         self._outcomes.job(read)
-        self._gate.note(reading, now)
+        if isinstance(reading, _AWAY):  # that it can be read tells nothing of what deletes
+            self._gate.note(reading, now)
         if change := ends.pace.note(reading, now - left_at):
             self._outcomes.job(change)
         if self._brake.pulled and not isinstance(reading, Found | Visible | ResultNotFound):

@@ -49,7 +49,7 @@ class Turns:
     def give_back(self, ticket: Ticket, reading: Reading | None) -> None:
         """Hand a ticket in, with what came of its call."""
         if ticket.probe:
-            self._gate.end_probe()
+            self._gate.end_probe(could_read=isinstance(reading, Found | Visible))
         if ticket.alone:
             self._beyond_budget.release()
         if isinstance(reading, Deleted | Found | Visible):

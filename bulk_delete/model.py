@@ -73,6 +73,13 @@ class Verdict:
     detail: str
 
 
+class Before(NamedTuple):
+    """Those of some runs that earlier executions left in doubt, and those that failed."""
+
+    doubted: frozenset[int]
+    failed: frozenset[int]
+
+
 class Counts(NamedTuple):
     """One execution's books, in pairs. `results` and `batches` speak of the planned ones."""
 

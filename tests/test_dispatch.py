@@ -13,7 +13,6 @@ from bulk_delete import events
 from bulk_delete.config import Limits, MaxFailures, Rate, Retry, Seconds
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import GaveUp, Interrupted, JournalFailed, KeyRejected
-from bulk_delete.ledger import Ledger
 from bulk_delete.model import (
     BadRequest,
     Batch,
@@ -32,6 +31,7 @@ from bulk_delete.model import KeyRejected as KeyRejectedFact
 from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
 from tests.made_plans import plan_of
+from tests.plain_ledger import PlainLedger
 
 Script = Callable[["FakeApi", int, tuple[int, ...]], Fact]
 
@@ -76,7 +76,7 @@ class FakeApi:
 class Record:
     """Keeps every event and folds it; fails after `fail_at` events."""
 
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: PlainLedger = field(default_factory=PlainLedger)
     lines: list[events.OfBatch | events.OfPairs] = field(default_factory=list)
     fail_at: int | None = None
 

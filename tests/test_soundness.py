@@ -14,9 +14,8 @@ from bulk_delete.config import Limits, MaxFailures, Rate, Retry
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Interrupted
 from bulk_delete.journal.opening import recover
-from bulk_delete.journal.reader import read
 from bulk_delete.journal.writer import Journal
-from bulk_delete.ledger import DONE, Ledger, among
+from bulk_delete.ledger import DONE, among
 from bulk_delete.model import (
     BadRequest,
     Batch,
@@ -32,10 +31,12 @@ from bulk_delete.model import (
     State,
     Throttled,
 )
-from bulk_delete.store import Plan
+from bulk_delete.store import Plan, States, states_told
 from bulk_delete.throttle import Throttle
 from tests.conftest import WarpLoop
-from tests.made_plans import plan_of, self_closing
+from tests.made_plans import SCRATCH, plan_of, self_closing
+from tests.plain_ledger import PlainLedger
+from tests.replays import Replay, replay
 
 MAY_BE_DELETED = {State.DELETED, State.IN_DOUBT, State.UNKNOWN}
 
@@ -122,7 +123,7 @@ class Server:
 @dataclass
 class Recorder:
     journal: Journal
-    ledger: Ledger
+    ledger: PlainLedger
     announced: set[Pair]
     """All pairs of which it was written that a call leaves with them."""
 
@@ -140,15 +141,23 @@ class Recorder:
         await self.journal.durable()
 
 
-def left_to_do(plan: Plan, ledger: Ledger) -> Plan:
-    return self_closing(plan.keep(lambda columns: ~among(ledger.codes(columns), DONE)))
+def left_to_do(plan: Plan, states: States) -> Plan:
+    return self_closing(plan.keep(lambda columns: ~among(states.codes(columns), DONE)))
 
 
-async def execute(folder: Path, plan: Plan, server: Server, stop_after: int | None) -> None:
-    """Run one execution on the journal as it stands; stop or cut it after so many calls."""
+async def execute(
+    folder: Path, plan: Plan, server: Server, ledger: PlainLedger, stop_after: int | None
+) -> None:
+    """Run one execution on the journal as it stands; stop or cut it after so many calls.
+
+    `ledger` is what the engine wrote in all executions, kept in memory.
+    """
     journal_path, mark = folder / "journal.jsonl", folder / "journal.mark"
-    history, _ = recover(journal_path, mark, folder / "journal.broken")
-    rng, ledger = server.rng, history.ledger
+    (history, _), states = states_told(
+        lambda sink: recover(journal_path, mark, folder / "journal.broken", sink), SCRATCH, plan
+    )
+    rng = server.rng
+    ledger.start()
     known_deleted = {pair for pair in plan.pairs() if ledger.state(*pair) in DONE}
     journal = Journal(journal_path, mark, history.end)
     limits = Limits(Rate(100.0), concurrency=4, max_failures=MaxFailures(share=1.0))
@@ -157,14 +166,14 @@ async def execute(folder: Path, plan: Plan, server: Server, stop_after: int | No
         transport=server,
         pace=Throttle(limits.rate),
         recorder=Recorder(journal, ledger, server.announced),
-        past=ledger,
+        past=states,
         shield=server.guard,
         clock=anyio.current_time,
         dice=rng.random,
         new_id=lambda: f"r{next(ids)}",
     )
     engine = Engine(ends, limits, Retry(attempts=3), history.last_batch + 1, [])
-    todo = left_to_do(plan, ledger)
+    todo = left_to_do(plan, states)
     assert known_deleted.isdisjoint(todo.pairs())
     async with anyio.create_task_group() as group:
         group.start_soon(journal.serve)
@@ -182,19 +191,21 @@ async def execute(folder: Path, plan: Plan, server: Server, stop_after: int | No
         await journal.close()
         group.cancel_scope.cancel()
     journal.release()
-    told = read(journal_path)
-    assert told.damage is None
+    states.close()
+    told = replay(journal_path, plan)
+    assert told.history.damage is None
+    assert told.history.end == journal.end
     for pair in plan.pairs():
-        assert told.ledger.state(*pair) is ledger.state(*pair)
+        assert told.state(*pair) is ledger.state(*pair)
     if not engine.endings:
         open_states = {State.UNSENT, State.IN_DOUBT}
         assert not any(ledger.state(*pair) in open_states for pair in todo.pairs())
 
 
-def check(ledger: Ledger, server: Server, plan: Plan) -> None:
+def check(told: Replay, server: Server, plan: Plan) -> None:
     """Hold what the journal says against what the server did."""
     for pair in plan.pairs():
-        state = ledger.state(*pair)
+        state = told.state(*pair)
         if state is State.DELETED:
             assert pair in server.deleted
         if pair in server.deleted:
@@ -212,7 +223,7 @@ def test_what_the_journal_says_is_what_the_server_did(
     """Over stops, cuts, refusals and lost replies: nothing applied is ever told as not applied.
 
     No deleted run is sent again, nor any run while it is protected; no result has two calls at
-    once; replay tells what the live ledger told. When the server is calm again every good run is
+    once; replay tells what the engine wrote. When the server is calm again every good run is
     deleted in the end, but for the protected ones: those are withheld, or unknown where a call
     may have left with them. Once they are free they are deleted, too.
     """
@@ -229,11 +240,13 @@ def test_what_the_journal_says_is_what_the_server_did(
     plan = plan_of(good | bad)
     folder = tmp_path_factory.mktemp("night")
 
-    def night(stop_after: int | None) -> Ledger:
-        anyio.run(execute, folder, plan, server, stop_after, backend_options=WARPED)
-        ledger = read(folder / "journal.jsonl").ledger
-        check(ledger, server, plan)
-        return ledger
+    ledger = PlainLedger()
+
+    def night(stop_after: int | None) -> Replay:
+        anyio.run(execute, folder, plan, server, ledger, stop_after, backend_options=WARPED)
+        told = replay(folder / "journal.jsonl")
+        check(told, server, plan)
+        return told
 
     for _ in range(rng.randrange(1, 4)):
         night(rng.choice([None, rng.randrange(1, 40)]))

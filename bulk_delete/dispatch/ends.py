@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bulk_delete import events
-from bulk_delete.model import Batch, Fact
+from bulk_delete.model import Batch, Before, Fact
 
 
 class Transport(Protocol):
@@ -39,11 +39,11 @@ class Shield(Protocol):
 class Past(Protocol):
     """What earlier executions did."""
 
-    def is_doubted(self, result_id: int, run_id: int) -> bool: ...
+    def before(self, result_id: int, run_ids: tuple[int, ...]) -> Before | None:
+        """Tell how some runs were left; None where nothing was ever told of any of them."""
 
-    def is_failed(self, result_id: int, run_id: int) -> bool: ...
-
-    def was_accepted(self, result_id: int) -> bool: ...
+    def was_accepted(self, result_id: int) -> bool:
+        """Tell whether any run of a result is deleted."""
 
 
 @dataclass(frozen=True, slots=True)

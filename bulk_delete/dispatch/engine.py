@@ -105,12 +105,13 @@ class Engine:
             await self._finish(work)
 
     def _batch(self, result_id: int, run_ids: tuple[int, ...]) -> Batch:
-        doubted = frozenset(run for run in run_ids if self._past.is_doubted(result_id, run))
+        before = self._past.before(result_id, run_ids)
+        doubted = before.doubted if before else frozenset()
         return Batch(self._number(), result_id, run_ids, doubted)
 
     def _failed_before(self, batch: Batch) -> frozenset[int]:
-        is_failed = self._past.is_failed
-        return frozenset(run for run in batch.run_ids if is_failed(batch.result_id, run))
+        before = self._past.before(batch.result_id, batch.run_ids)
+        return before.failed if before else frozenset()
 
     def _number(self) -> int:
         number, self._next_batch = self._next_batch, self._next_batch + 1

@@ -66,6 +66,11 @@ class Journal:
         except OSError as error:
             raise _failed(path, error) from None
 
+    @property
+    def end(self) -> Link:
+        """Return the end of all that was taken."""
+        return self._taken
+
     def write(self, event: events.Event) -> None:
         """Take an event as the next line. Raises JournalFailed."""
         if self._failure:

@@ -29,6 +29,11 @@ class Health:
         """Tell whether any batch came to something else than a 400."""
         return self._proven
 
+    @property
+    def is_marred(self) -> bool:
+        """Tell whether there is anything to complain of at all."""
+        return bool(self._failed or self._failed_unsent or self._bad_replies)
+
     def bad_request(self, *, planned: bool) -> None:
         """Count a 400, to a planned batch or to a part of one."""
         self._bad_replies += 1

@@ -14,7 +14,6 @@ from bulk_delete import events
 from bulk_delete.config import Limits, MaxFailures, Rate, Retry, Seconds
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import GaveUp, Interrupted, JournalFailed, KeyRejected
-from bulk_delete.ledger import Ledger
 from bulk_delete.model import (
     BadRequest,
     Batch,
@@ -34,6 +33,7 @@ from bulk_delete.model import KeyRejected as KeyRejectedFact
 from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
 from tests.made_plans import plan_of
+from tests.plain_ledger import PlainLedger
 
 Script = Callable[["FakeApi", int, tuple[int, ...]], Fact]
 
@@ -94,7 +94,7 @@ class FakeApi:
 class Record:
     """Keeps every event and folds it; fails after `fail_at` events."""
 
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: PlainLedger = field(default_factory=PlainLedger)
     lines: list[events.OfBatch | events.OfPairs] = field(default_factory=list)
     jobs: list[events.OfJob] = field(default_factory=list)
     fail_at: int | None = None
@@ -615,6 +615,7 @@ async def test_retries_are_bounded_in_time() -> None:
     rig = Rig(
         runs_of({1: 1}),
         FakeApi(lambda *_: InDoubt("lost"), latency_s=60),
+        limits=Limits(hold_after=Seconds(10_000)),
         retry=Retry(attempts=100, max_time=Seconds(300)),
         dice=lambda: 0.99,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +20,12 @@ from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.journal.chain import START, Link
 from bulk_delete.journal.mark import read_mark, write_mark
 from bulk_delete.journal.opening import recover
-from bulk_delete.journal.reader import History, read
+from bulk_delete.journal.reader import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.model import State
+from bulk_delete.store import states_told
+from tests.made_plans import SCRATCH
+from tests.replays import Replay, replay
 
 SENT = events.BatchSent(1, 1, 7, "req-1", (71, 72))
 DELETED = events.BatchDeleted(1, 1, 204, 5)
@@ -47,7 +51,13 @@ class Place:
         return self.folder / "journal.broken"
 
     def recover(self) -> History:
-        return recover(self.journal, self.mark, self.broken)[0]
+        return self.recovered().history
+
+    def recovered(self) -> Replay:
+        (history, _), states = states_told(
+            lambda sink: recover(self.journal, self.mark, self.broken, sink), SCRATCH, None
+        )
+        return Replay(history, states)
 
     @asynccontextmanager
     async def writing(
@@ -139,7 +149,7 @@ async def test_all_that_wait_share_a_sync(place: Place) -> None:
         for number in range(1, 101):
             group.start_soon(one, number)
     assert len(syncs) <= 3
-    assert read(place.journal).end.lines == 100
+    assert replay(place.journal).history.end.lines == 100
 
 
 async def test_the_first_failure_ends_the_journal(place: Place) -> None:
@@ -171,11 +181,12 @@ def test_a_planted_link_is_not_followed(place: Place) -> None:
 async def test_history_tells_the_states(place: Place) -> None:
     """Reading back gives states, the next batch number and the last execution."""
     await place.write(SENT, DELETED, events.BatchSent(2, 1, 8, "r", (81,)))
-    history = read(place.journal)
+    told = replay(place.journal)
+    history = told.history
     assert history.damage is None
     assert history.last_batch == 2
     assert history.end.offset == place.journal.stat().st_size
-    states = [history.ledger.state(*pair) for pair in ((7, 71), (7, 72), (8, 81), (9, 1))]
+    states = [told.state(*pair) for pair in ((7, 71), (7, 72), (8, 81), (9, 1))]
     assert states == [State.DELETED, State.DELETED, State.IN_DOUBT, State.UNSENT]
 
 
@@ -196,10 +207,10 @@ async def test_what_was_held_back_is_read_back(place: Place) -> None:
         events.BatchWithheld(8, (81,)),
         events.BatchUnknown(5, None, "protected", "", (82,), 8),
     )
-    history = place.recover()
-    assert (history.damage, history.last_batch) == (None, 5)
+    told = place.recovered()
+    assert (told.history.damage, told.history.last_batch) == (None, 5)
     asked = ((7, 71), (7, 72), (8, 81), (8, 82))
-    assert [history.ledger.state(*pair) for pair in asked] == [
+    assert [told.state(*pair) for pair in asked] == [
         State.UNKNOWN,
         State.UNKNOWN,
         State.WITHHELD,
@@ -225,8 +236,8 @@ async def test_a_torn_tail_is_moved_away_at_every_offset(place: Place) -> None:
         place.journal.write_bytes(whole[:cut])
         place.mark.unlink(missing_ok=True)
         place.broken.unlink(missing_ok=True)
-        history = place.recover()
-        assert history.ledger.state(7, 71) is State.IN_DOUBT
+        told = place.recovered()
+        assert told.state(7, 71) is State.IN_DOUBT
         assert place.journal.read_bytes() == whole[:first]
         assert place.broken.read_bytes() == whole[first:cut]
 
@@ -237,7 +248,7 @@ async def test_any_flipped_byte_shows(place: Place) -> None:
     whole = place.journal.read_bytes()
     for at in range(len(whole)):
         place.journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        damage = read(place.journal).damage
+        damage = replay(place.journal).history.damage
         assert damage is not None
         assert damage.line == 1 + whole[:at].count(b"\n")
 
@@ -297,7 +308,7 @@ async def test_what_is_not_understood_is_refused(
     (line,) = place.journal.read_text().splitlines()
     rewrite(place.journal, [{**json.loads(line), **change}])
     with pytest.raises(InvalidInput, match=told):
-        read(place.journal)
+        replay(place.journal)
 
 
 async def test_unknown_job_events_are_passed_over(place: Place) -> None:
@@ -306,7 +317,7 @@ async def test_unknown_job_events_are_passed_over(place: Place) -> None:
     (line,) = place.journal.read_text().splitlines()
     job_event = {"v": 1, "n": 2, "ts": "2026-01-01T00:00:00.000Z", "event": "job.sang"}
     rewrite(place.journal, [json.loads(line), job_event])
-    assert read(place.journal).end.lines == 2
+    assert replay(place.journal).history.end.lines == 2
 
 
 def rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
@@ -361,14 +372,21 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, told:
     """Any texts and ids come back as they were written, and leave the chain sound."""
     place = Place(tmp_path_factory.mktemp("journal"))
     anyio.run(place.write, *told)
-    history = place.recover()
+    found = place.recovered()
+    history = found.history
     assert (history.end.lines, history.damage) == (len(told), None)
     finished = [event for event in told if isinstance(event, events.JobFinished)]
-    assert history.finished == (finished[-1] if finished else None)
+    if finished:
+        told_last = {
+            name: getattr(history.finished, name) for name in finished[-1].__struct_fields__
+        }
+        assert told_last == msgspec.structs.asdict(finished[-1])
+    else:
+        assert history.finished is None
     expected = {
         (event.result_id, run): STATES[type(event)]
         for event in told
         if not isinstance(event, events.JobFinished)
         for run in event.run_ids
     }
-    assert {pair: history.ledger.state(*pair) for pair in expected} == expected
+    assert {pair: found.state(*pair) for pair in expected} == expected

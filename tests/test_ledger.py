@@ -1,17 +1,14 @@
-"""The fold from events to the state of each pair."""
+"""The steps from state to state of one pair."""
 
-import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from bulk_delete import events
-from bulk_delete.columns import columns_of
-from bulk_delete.ledger import DONE, STATES, Ledger, among
-from bulk_delete.model import Batch, Pair, State, Verdict
+from bulk_delete.ledger import DONE, STATES, STAY, UNTOLD, after, among, shown, step_of, verdict_of
+from bulk_delete.model import Batch, State, Verdict
+from tests.plain_ledger import PlainLedger
 
-BATCH = Batch(1, 7, (71, 72))
 SENT = events.BatchSent(1, 1, 7, "r", (71, 72))
 AGAIN = events.BatchSent(1, 2, 7, "r")
 DELETED = events.BatchDeleted(1, 1, 204, 5)
@@ -19,6 +16,8 @@ LOST = events.BatchRetry(1, 1, in_doubt=True, wait_s=0.0, error="lost")
 THROTTLED = events.BatchRetry(1, 1, in_doubt=False, wait_s=0.0, status=429)
 SPLIT = events.BatchSplit(1, (2, 3))
 FAILED = events.BatchFailed(1, 400, "bad request", "no")
+WITHHELD = events.BatchWithheld(7, (71, 72))
+REOPENED = events.BatchReopened(7, (71, 72))
 UNKNOWN = events.BatchUnknown(1, 500, "server error", "no")
 GONE = events.BatchGone(1, None, "read back", "")
 
@@ -38,121 +37,65 @@ GONE = events.BatchGone(1, None, "read back", "")
         ([SENT, FAILED], State.FAILED),
         ([SENT, UNKNOWN], State.UNKNOWN),
         ([SENT, GONE], State.GONE),
+        ([SENT, LOST, AGAIN, GONE], State.GONE),
+        ([SENT, UNKNOWN, SENT, THROTTLED], State.IN_DOUBT),
+        ([SENT, FAILED, SENT, THROTTLED], State.UNSENT),
+        ([SENT, SENT, THROTTLED], State.IN_DOUBT),
+        ([SENT, LOST, REOPENED, AGAIN, THROTTLED], State.UNSENT),
+        ([WITHHELD], State.WITHHELD),
     ],
 )
-def test_a_batch_takes_its_pairs_along(told: list[events.OfBatch], state: State) -> None:
-    """Each event moves all pairs of its batch to the state that the contract names."""
-    ledger = Ledger()
-    for event in told:
-        ledger.apply(BATCH, event)
-    assert [ledger.state(7, run) for run in (71, 72, 73)] == [state, state, State.UNSENT]
-
-
-def test_doubt_outlives_a_crash_and_a_new_batch() -> None:
-    """Runs in doubt that go on in a new batch stay in doubt when that one is throttled."""
-    ledger = Ledger()
-    ledger.apply(BATCH, SENT)
-    new = Batch(2, 7, (70, 71))
-    ledger.apply(new, events.BatchSent(2, 1, 7, "r", (70, 71)))
-    ledger.apply(new, events.BatchRetry(2, 1, in_doubt=False, wait_s=0.0, status=429))
-    assert ledger.state(7, 70) is State.UNSENT
-    assert ledger.state(7, 71) is State.IN_DOUBT
-
-
-def test_an_event_that_names_runs_speaks_of_those_alone() -> None:
-    """A failure of some runs of a batch leaves the others as they are, with the reason kept."""
-    ledger = Ledger()
-    ledger.apply(BATCH, SENT)
-    ledger.apply(BATCH, events.BatchFailed(1, 403, "forbidden", "no", (72,)))
-    assert ledger.told(Pair(7, 71)) == Verdict(State.IN_DOUBT, "", None, "")
-    assert ledger.told(Pair(7, 72)) == Verdict(State.FAILED, "forbidden", 403, "no")
-
-
-def test_a_reason_goes_with_its_state() -> None:
-    """A run that failed and is deleted later carries no reason any more."""
-    ledger = Ledger()
-    for event in (SENT, FAILED, SENT, DELETED):
-        ledger.apply(BATCH, event)
-    assert ledger.told(Pair(7, 71)) == Verdict(State.DELETED, "", None, "")
-
-
-def test_pairs_outside_batches() -> None:
-    """Withheld and reopened pairs change their state without a call."""
-    ledger = Ledger()
-    ledger.apply(BATCH, SENT)
-    ledger.apply(BATCH, DELETED)
-    ledger.apply_pairs(events.BatchReopened(7, (71,)))
-    ledger.apply_pairs(events.BatchWithheld(7, (75,)))
-    states = ledger.count([columns_of([(7, 71), (7, 72)]), columns_of([(7, 75)])])
-    assert states == {State.UNSENT: 1, State.DELETED: 1, State.WITHHELD: 1}
-
-
-def test_moves_are_the_change_of_the_counts() -> None:
-    """The running sums tell what a full count would, for a screen that asks often."""
-    ledger = Ledger()
-    for event in (SENT, LOST, AGAIN, DELETED):
-        ledger.apply(BATCH, event)
-    moves = {state: moved for state, moved in ledger.moves.items() if moved}
-    assert moves == {State.UNSENT: -2, State.DELETED: 2}
-    assert (ledger.calls, ledger.retries) == (2, 1)
-
-
-def test_what_was_accepted_is_remembered_by_result() -> None:
-    """A 204 proves that the result can be reached, for good."""
-    ledger = Ledger()
-    ledger.apply(BATCH, SENT)
-    assert not ledger.was_accepted(7)
-    ledger.apply(BATCH, DELETED)
-    assert ledger.was_accepted(7)
-    assert not ledger.was_accepted(8)
-
-
-states = st.sampled_from([State.UNSENT, State.WITHHELD, State.FAILED, State.GONE, State.UNKNOWN])
-ids = st.one_of(st.integers(1, 4), st.integers(2**63 - 3, 2**63 - 1))
-pairs = st.builds(Pair, ids, ids)
-
-
-def settled(ledger: Ledger, pair: Pair, state: State) -> None:
-    """Bring a pair to a state that no call is needed for."""
-    result_id, run_ids = pair.result_id, (pair.run_id,)
-    batch = Batch(1, result_id, run_ids)
-    match state:
-        case State.UNSENT:
-            ledger.apply_pairs(events.BatchReopened(result_id, run_ids))
-        case State.WITHHELD:
-            ledger.apply_pairs(events.BatchWithheld(result_id, run_ids))
-        case State.FAILED:
-            ledger.apply(batch, events.BatchFailed(1, 404, "not found", ""))
-        case State.GONE:
-            ledger.apply(batch, events.BatchGone(1, None, "read back", ""))
-        case _:
-            ledger.apply(batch, events.BatchUnknown(1, None, "protected", ""))
-
-
-@effort(max_examples=60, deadline=None)
-@given(
-    st.dictionaries(pairs, states, max_size=12), st.lists(st.lists(pairs, max_size=8), max_size=4)
-)
-def test_columns_are_told_as_single_pairs_are(
-    told: dict[Pair, State], asked: list[list[Pair]]
+def test_each_event_moves_a_pair_as_the_contract_says(
+    told: list[events.OfBatch | events.OfPairs], state: State
 ) -> None:
-    """Codes, counts and lists over chunks say of each pair what the ledger says of it alone.
+    """A pair is in the state that the contract names, and doubt sticks, even over a crash."""
+    assert at_the_end(told) is state
 
-    No event named some of the pairs that are asked for, and some results not at all.
-    """
-    ledger = Ledger()
-    for pair, state in told.items():
-        settled(ledger, pair, state)
-    chunks = [columns_of(chunk) for chunk in asked]
-    every = [pair for chunk in asked for pair in chunk]
-    right = [told.get(pair, State.UNSENT) for pair in every]
-    codes = [code for chunk in chunks for code in ledger.codes(chunk).tolist()]
-    assert [STATES[code] for code in codes] == right == [ledger.state(*pair) for pair in every]
-    assert among(np.array(codes, np.uint8), DONE).tolist() == [state in DONE for state in right]
-    assert ledger.count(chunks) == {state: right.count(state) for state in set(right)}
-    for state in State:
-        mine = [pair for pair, its in zip(every, right, strict=True) if its is state]
-        assert list(ledger.in_state(chunks, state)) == mine
-        listed = sorted(pair for pair, its in told.items() if its is state)
-        assert sorted(ledger.pairs_in(frozenset({state}))) == listed
-    assert ledger.is_empty == (not told)
+
+def at_the_end(told: list[events.OfBatch | events.OfPairs]) -> State:
+    """Take a pair of which nothing was told through some steps."""
+    code = bytes([UNTOLD])
+    for event in told:
+        code = code.translate(step_of(event))
+    return STATES[int(shown(code)[0])]
+
+
+EVENTS = [SENT, AGAIN, DELETED, LOST, THROTTLED, SPLIT, FAILED, GONE, UNKNOWN, WITHHELD, REOPENED]
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=12))
+def test_steps_taken_together_are_the_steps_one_by_one(
+    told: list[events.OfBatch | events.OfPairs],
+) -> None:
+    """Many steps joined in one leave a pair where they do one after the other, in any order."""
+    whole = STAY
+    for event in told:
+        whole = after(whole, step_of(event))
+    assert STATES[shown(bytes([UNTOLD]).translate(whole))[0]] is at_the_end(told)
+
+
+@given(st.lists(st.sampled_from([SENT, LOST, THROTTLED, FAILED, GONE, UNKNOWN, REOPENED])))
+def test_a_pair_goes_where_the_plain_ledger_has_it(
+    told: list[events.OfBatch | events.OfPairs],
+) -> None:
+    """Whatever comes after what, byte and plain reference agree."""
+    plain = PlainLedger()
+    for number, event in enumerate(told, start=1):
+        if isinstance(event, events.OfPairs):
+            plain.apply_pairs(event)
+        else:
+            plain.apply(Batch(number, 7, (71, 72)), event)
+    assert at_the_end(told) is plain.state(7, 71)
+
+
+def test_a_settling_event_is_a_verdict() -> None:
+    """Reason, status and detail go with the state that the event names."""
+    assert verdict_of(FAILED) == Verdict(State.FAILED, "bad request", 400, "no")
+    assert verdict_of(UNKNOWN) == Verdict(State.UNKNOWN, "server error", 500, "no")
+    assert verdict_of(GONE) == Verdict(State.GONE, "read back", None, "")
+
+
+def test_codes_are_told_apart_by_their_states() -> None:
+    """Of all states, two are done."""
+    codes = shown(bytes(range(len(STATES))))
+    assert among(codes, DONE).tolist() == [state in DONE for state in STATES]

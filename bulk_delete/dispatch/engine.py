@@ -147,7 +147,7 @@ class Engine:
                 await self._refuse_rest(work, answer.fact, end.reason)
         if not work.put_aside:
             self._health.finished(work.runs - len(work.failed_before), work.failed)
-        if work.failed or work.told_bad:
+        if self._health.is_marred:
             self._look_after_health()
 
     async def _refuse_rest(self, work: Work, fact: Fact, reason: str) -> None:

@@ -8,8 +8,6 @@ member and without its newline. It shows accidents and edits by hand; it is no s
 import hashlib
 from typing import NamedTuple
 
-import msgspec
-
 VERSION = 1
 GENESIS = "0" * 32
 _TAIL = len(',"chain":"' + GENESIS + '"}')
@@ -23,17 +21,12 @@ class Link(NamedTuple):
     offset: int
 
 
-class Head(msgspec.Struct):
-    """What every line has."""
-
-    v: int
-    n: int
-    ts: str
-    event: str
-
-
 class DamagedError(Exception):
     """A line is not what was written. The text says how."""
+
+
+class TornError(DamagedError):
+    """A line has no end."""
 
 
 def seal(previous: bytes, line: bytes) -> tuple[bytes, bytes]:
@@ -42,20 +35,17 @@ def seal(previous: bytes, line: bytes) -> tuple[bytes, bytes]:
     return b'%b,"chain":"%b"}\n' % (line[:-1], chain), chain
 
 
-def unseal(previous: Link, data: bytes) -> tuple[Head, Link]:
-    """Check a whole line, newline included, against the one before. Raises DamagedError."""
-    body, tail = data[: -_TAIL - 1] + b"}", data[-_TAIL - 1 :]
-    chain = hashlib.sha256(previous.chain.encode() + body).hexdigest()[:32]
-    if tail != b',"chain":"%s"}\n' % chain.encode():
+def unseal(previous: str, data: bytes) -> str:
+    """Check a whole line, newline included, against the one before; return its chain.
+
+    Raises DamagedError.
+    """
+    if not data.endswith(b"\n"):
+        raise TornError("it is torn")
+    chain = hashlib.sha256(previous.encode() + data[: -_TAIL - 1] + b"}").hexdigest()[:32]
+    if not data.endswith(b',"chain":"%s"}\n' % chain.encode()):
         raise DamagedError("the chain does not match: it was changed, or a line before it is lost")
-    try:
-        head = _head.decode(body)
-    except msgspec.DecodeError as error:
-        raise DamagedError(f"it is no journal line: {error}") from None
-    if head.n != previous.lines + 1:
-        raise DamagedError(f"its number is {head.n}, not {previous.lines + 1}")
-    return head, Link(head.n, chain, previous.offset + len(data))
+    return chain
 
 
-_head = msgspec.json.Decoder(Head)
 START = Link(0, GENESIS, 0)

@@ -1,18 +1,27 @@
 """Opening a journal to go on with it: what a crash left is mended, other damage is refused."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from bulk_delete import events
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.journal.chain import START
 from bulk_delete.journal.mark import read_mark
 from bulk_delete.journal.reader import History, read
+from bulk_delete.ledger import Sink
 
 _CURE = (
     "Nothing was sent. Bring the journal back from a copy; or start over under another --name, "
     "which forgets what is already done"
 )
+
+_STARTED = b'"event":"job.started"'
+_HEAD = 100
+"""Bytes of a line within which its event is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +34,15 @@ class Mended:
     reason: str
 
 
-def inspect(path: Path, mark_path: Path) -> History:
-    """Replay a journal, touching nothing.
+def inspect(path: Path, mark_path: Path, sink: Sink) -> History:
+    """Replay a journal into a sink, touching nothing.
 
     Damage before the mark, or lines missing there, raise InvalidInput. Without a mark, which is
     made before the first line, only a torn last line is taken for what a crash leaves.
     """
     found = read_mark(mark_path)
     mark = found or START
-    history = read(path, mark)
+    history = read(path, sink, mark)
     if not history.mark_met or history.end.lines < mark.lines:
         line = history.damage.line if history.damage else history.end.lines + 1
         why = history.damage.reason if history.damage else "lines that were written are missing"
@@ -49,12 +58,12 @@ def inspect(path: Path, mark_path: Path) -> History:
     return history
 
 
-def recover(path: Path, mark_path: Path, broken: Path) -> tuple[History, Mended | None]:
-    """Replay a journal and make its end sound: what is damaged there is moved to `broken`.
+def recover(path: Path, mark_path: Path, broken: Path, sink: Sink) -> tuple[History, Mended | None]:
+    """Replay a journal into a sink and make its end sound: damage there is moved to `broken`.
 
     Raises what `inspect` raises; for a failing disk JournalFailed.
     """
-    history = inspect(path, mark_path)
+    history = inspect(path, mark_path, sink)
     if history.damage is None:
         return history, None
     try:
@@ -62,6 +71,19 @@ def recover(path: Path, mark_path: Path, broken: Path) -> tuple[History, Mended 
     except OSError as error:
         raise JournalFailed(f"{path}: its torn end cannot be moved: {error.strerror}") from None
     return history, Mended(history.damage.line, moved, broken, history.damage.reason)
+
+
+def last_started(path: Path) -> str | None:
+    """Return the fingerprint of the plan that was started last, unchecked: a good guess."""
+    last = b""
+    with contextlib.suppress(OSError), path.open("rb", buffering=1 << 20) as journal:
+        for line in journal:
+            if line.find(_STARTED, 0, _HEAD) > 0:
+                last = line
+    try:
+        return msgspec.json.decode(last, type=events.JobStarted).fingerprint
+    except msgspec.DecodeError:
+        return None
 
 
 def _move_tail(path: Path, offset: int, broken: Path) -> int:

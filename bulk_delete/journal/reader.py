@@ -1,16 +1,23 @@
-"""Reading a journal back: checked line by line, each event together with the runs of its batch."""
+"""Reading a journal back: checked line by line, each pair taken through the steps of its events.
+
+Memory holds the batches that are open at the time, and no pair of any other.
+"""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import get_args
-
-import msgspec
+from typing import assert_never
 
 from bulk_delete import events
 from bulk_delete.errors import InvalidInput
-from bulk_delete.journal.chain import START, VERSION, DamagedError, Head, Link, unseal
-from bulk_delete.ledger import Ledger
-from bulk_delete.model import Batch
+from bulk_delete.journal.chain import START, DamagedError, Link, TornError, unseal
+from bulk_delete.journal.lines import UnknownLineError, bare, parse
+from bulk_delete.ledger import SENT, STAY, Sink, Step, after, step_of, verdict_of
+
+CALLS_OVER_S = 3600
+"""For how long a call counts, in the limits that the API may have."""
+
+_READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,6 @@ class Damage:
 class History:
     """What a journal says, up to its end or its first damage."""
 
-    ledger: Ledger = field(default_factory=Ledger)
     end: Link = START
     damage: Damage | None = None
     mark_met: bool = True
@@ -35,120 +41,175 @@ class History:
     finished: events.JobFinished | None = None
     """The end of the last execution; None while it runs or when it crashed."""
 
+    calls: int = 0
+    """How many calls were sent that delete; `retries` of them settled nothing."""
 
-def read(path: Path, mark: Link = START) -> History:
-    """Replay a journal; an absent one is empty.
+    retries: int = 0
+    calls_at: dict[int, int] = field(default_factory=dict)
+    """Calls of any kind by second (Unix time), of the last hour in which there were any."""
+
+
+def read(path: Path, sink: Sink, mark: Link = START) -> History:
+    """Replay a journal into a sink; an absent one is empty.
 
     Stops at the first damage and reports it. Raises InvalidInput for a line of an unknown
     version, an unknown `batch.*` event, and an event of a batch that was never sent.
     """
     history = History(mark_met=mark.lines == 0)
-    replay = _Replay(path, history)
     try:
-        file = path.open("rb")
+        file = path.open("rb", buffering=_READ_AT_ONCE)
     except FileNotFoundError:
         return history
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
+    replay = _Replay(history, sink)
     with file:
-        for data in file:
-            try:
-                if not data.endswith(b"\n"):
-                    raise DamagedError("it is torn")  # noqa: TRY301 - one handler notes the place
-                head, link = unseal(history.end, data)
-            except DamagedError as error:
-                torn = not data.endswith(b"\n")
-                history.damage = Damage(history.end.lines + 1, str(error), torn)
-                return history
-            replay.take(head, data)
-            history.end = link
-            if link.lines == mark.lines:
-                history.mark_met = link.chain == mark.chain
+        try:
+            for data in file:
+                chain = unseal(history.end.chain, data)
+                number = history.end.lines + 1
+                replay.take(*parse(data, number))
+                history.end = Link(number, chain, history.end.offset + len(data))
+                if number == mark.lines:
+                    history.mark_met = chain == mark.chain
+        except DamagedError as error:
+            torn = isinstance(error, TornError)
+            history.damage = Damage(history.end.lines + 1, str(error), torn)
+        except UnknownLineError as error:
+            raise InvalidInput(
+                f"{path}, line {history.end.lines + 1}: {error}. Nothing was sent. "
+                "Use the version that wrote it, or start over under another --name"
+            ) from None
+    replay.end()
     return history
 
 
-class _Replay:
-    def __init__(self, path: Path, history: History) -> None:
-        self._path = path
-        self._history = history
-        self._open: dict[int, Batch] = {}
-        self._left: dict[int, set[int]] = {}
+@dataclass(slots=True)
+class _Open:
+    """A batch that may go on: its runs that are not settled, and the steps they are to take."""
 
-    def take(self, head: Head, data: bytes) -> None:
-        if head.v != VERSION:
-            raise self._refuse(head, f"is of version {head.v}; this program reads {VERSION}")
-        if head.event not in _KNOWN:
-            if head.event.startswith("batch."):
-                raise self._refuse(head, f"has the unknown event {head.event!r}")
-            return
-        try:
-            event = _event.decode(data)
-        except msgspec.DecodeError as error:
-            raise self._refuse(head, f"is no {head.event}: {error}") from None
+    result_id: int
+    run_ids: tuple[int, ...]
+    step: Step = STAY
+
+
+class _Replay:
+    def __init__(self, history: History, sink: Sink) -> None:
+        self._history = history
+        self._sink = sink
+        self._open: dict[int, _Open] = {}
+        self._last_call = 0
+
+    def take(self, event: events.AnyEvent | None, at: datetime) -> None:
+        """Take in the event of the next line. Raises UnknownLineError."""
         match event:
+            case events.BatchSent():
+                self._history.calls += 1
+                self._count_call(at)
+                self._sent(event)
+            case events.BatchDeleted() | events.BatchRetry() | events.BatchSplit():
+                self._go_on(event)
+            case events.BatchFailed() | events.BatchGone() | events.BatchUnknown():
+                self._settle(event)
+            case events.BatchWithheld() | events.BatchReopened():
+                self._catch_up(event.result_id)
+                self._sink.apply(event.result_id, event.run_ids, step_of(event))
+            case events.ApiRead():
+                self._count_call(at)
             case events.JobStarted():
-                self._history.started, self._history.finished = event, None
-                self._open.clear()
-                self._left.clear()
+                self._history.started = bare(event, events.JobStarted)
+                self._history.finished = None
+                self._end_batches()
             case events.JobFinished():
-                self._history.finished = event
+                self._history.finished = bare(event, events.JobFinished)
             case (
                 events.PlanReplaced()
                 | events.RateChanged()
                 | events.JobPaused()
                 | events.JobContinued()
-                | events.ApiRead()
+                | None
             ):
                 pass
-            case events.BatchWithheld() | events.BatchReopened():
-                self._history.ledger.apply_pairs(event)
             case _:
-                self._of_batch(head, event)
+                assert_never(event)
 
-    def _of_batch(self, head: Head, event: events.OfBatch) -> None:
-        batch = self._batch(event)
-        if batch is None:
-            raise self._refuse(head, f"speaks of batch {event.batch}, which is not open")
-        into = event.into if isinstance(event, events.BatchSplit) else ()
-        self._history.last_batch = max(self._history.last_batch, event.batch, *into)
-        self._history.ledger.apply(batch, event)
-        self._close(batch, event)
+    def end(self) -> None:
+        """Take what is open as it stands."""
+        self._end_batches()
+        self._forget_calls()
 
-    def _batch(self, event: events.OfBatch) -> Batch | None:
-        match event:
-            case events.BatchSent(attempt=1, run_ids=tuple() as run_ids):
-                batch = Batch(event.batch, event.result_id, run_ids, parent=event.parent)
-                self._open[batch.number] = batch
-                self._left[batch.number] = set(run_ids)
-            case events.BatchFailed() | events.BatchGone() | events.BatchUnknown() if (
-                event.result_id is not None
-            ):
-                return Batch(event.batch, event.result_id, event.run_ids or ())
-            case _:
-                pass
-        return self._open.get(event.batch)
-
-    def _close(self, batch: Batch, event: events.OfBatch) -> None:
-        match event:
-            case events.BatchSent() | events.BatchRetry():
-                return
-            case events.BatchDeleted() | events.BatchSplit():
-                left: set[int] = set()
-            case events.BatchFailed() | events.BatchGone() | events.BatchUnknown():
-                named = batch.run_ids if event.run_ids is None else event.run_ids
-                left = self._left.get(batch.number, set()) - set(named)
-        if left:
-            self._left[batch.number] = left
+    def _sent(self, event: events.BatchSent) -> None:
+        if event.attempt == 1 and event.run_ids is not None:
+            self._note(event.batch)
+            self._open[event.batch] = _Open(event.result_id, event.run_ids, SENT)
         else:
-            self._open.pop(batch.number, None)
-            self._left.pop(batch.number, None)
+            batch = self._batch(event)
+            batch.step = after(batch.step, SENT)
 
-    def _refuse(self, head: Head, what: str) -> InvalidInput:
-        return InvalidInput(
-            f"{self._path}, line {head.n}: {what}. Nothing was sent. "
-            "Use the version that wrote it, or start over under another --name"
-        )
+    def _go_on(self, event: events.BatchDeleted | events.BatchRetry | events.BatchSplit) -> None:
+        batch = self._batch(event)
+        batch.step = after(batch.step, step_of(event))
+        match event:
+            case events.BatchRetry():
+                self._history.retries += 1
+                return
+            case events.BatchSplit():
+                self._note(event.batch, *event.into)
+            case events.BatchDeleted():
+                pass
+        self._close(event.batch)
 
+    def _settle(self, event: events.Settling) -> None:
+        """Settle runs for good; without a result id they are those of an open batch."""
+        if event.result_id is None:
+            batch = self._batch(event)
+            result_id = batch.result_id
+            run_ids = batch.run_ids if event.run_ids is None else event.run_ids
+        else:
+            self._note(event.batch)
+            self._catch_up(event.result_id)
+            result_id, run_ids = event.result_id, event.run_ids or ()
+        self._sink.apply(result_id, run_ids, step_of(event), verdict_of(event))
+        if still_open := self._open.get(event.batch):
+            settled = set(run_ids)
+            left = tuple(run for run in still_open.run_ids if run not in settled)
+            still_open.run_ids = left
+            if not left:
+                del self._open[event.batch]
 
-_event = msgspec.json.Decoder(events.AnyEvent)
-_KNOWN = {cls.__struct_config__.tag for cls in get_args(events.AnyEvent)}
+    def _batch(self, event: events.OfBatch) -> _Open:
+        self._note(event.batch)
+        batch = self._open.get(event.batch)
+        if batch is None:
+            raise UnknownLineError(f"speaks of batch {event.batch}, which is not open")
+        return batch
+
+    def _note(self, *numbers: int) -> None:
+        self._history.last_batch = max((self._history.last_batch, *numbers))
+
+    def _close(self, number: int) -> None:
+        batch = self._open.pop(number)
+        self._sink.apply(batch.result_id, batch.run_ids, batch.step)
+
+    def _catch_up(self, result_id: int) -> None:
+        """Take the steps so far of the result's open batches: others speak of their runs now."""
+        for batch in self._open.values():
+            if batch.result_id == result_id:
+                self._sink.apply(batch.result_id, batch.run_ids, batch.step)
+                batch.step = STAY
+
+    def _end_batches(self) -> None:
+        for number in list(self._open):
+            self._close(number)
+
+    def _count_call(self, at: datetime) -> None:
+        self._last_call = int(at.timestamp())
+        calls_at = self._history.calls_at
+        calls_at[self._last_call] = calls_at.get(self._last_call, 0) + 1
+        if len(calls_at) > 2 * CALLS_OVER_S:
+            self._forget_calls()
+
+    def _forget_calls(self) -> None:
+        since = self._last_call - CALLS_OVER_S
+        calls_at = self._history.calls_at
+        self._history.calls_at = {at: calls for at, calls in calls_at.items() if at > since}

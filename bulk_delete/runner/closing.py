@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bulk_delete import events, report
@@ -15,11 +16,12 @@ from bulk_delete.errors import (
     gravest,
 )
 from bulk_delete.folder import write_whole
-from bulk_delete.journal.reader import read
+from bulk_delete.journal.reader import History, read
 from bulk_delete.journal.writer import Journal
-from bulk_delete.ledger import Ledger
 from bulk_delete.model import Books, State
 from bulk_delete.runner.job import Job
+from bulk_delete.runner.standings import Standings
+from bulk_delete.store import ScratchError, States, states_told
 
 ALL_DONE = "every run is deleted"
 NOTHING_TO_DO = "nothing to do"
@@ -27,41 +29,78 @@ NOTHING_TO_DO = "nothing to do"
 _LEFT = (State.UNSENT, State.IN_DOUBT)
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What was done, as the journal on the disk tells it.
+
+    `states` are those of the planned pairs; `doubts` counts the pairs left over from earlier plans
+    of which nobody knows whether they are deleted, `sendable` those of them that may be sent.
+    """
+
+    states: Mapping[State, int]
+    calls: int
+    retries: int
+    doubts: int = 0
+    sendable: int = 0
+
+
 async def close_books(
-    job: Job, journal: Journal, execution: str, endings: list[Ending], seconds: float
+    job: Job,
+    journal: Journal,
+    execution: str,
+    standings: Standings,
+    endings: list[Ending],
+    seconds: float,
 ) -> report.Summary:
-    """Read the journal back, write the files and the last line; return what both say."""
+    """Read the journal back, write the files and the last line; return what both say.
+
+    Only where the journal cannot be read back, the books are what the engine told.
+    """
     with contextlib.suppress(JournalFailed):
         await journal.durable()
-    live = on_disk = job.history.ledger
+    outcome = _Outcome(standings.runs, standings.calls, standings.retries)
     try:
-        on_disk = read(job.folder.journal).ledger
-    except InvalidInput as error:
-        endings = [*endings, JournalFailed(error.reason)]
-    planned = job.todo.plan
-    states = on_disk.count(planned.chunks())
-    if not any(isinstance(ending, JournalFailed) for ending in endings) and states != live.count(
-        planned.chunks()
-    ):
-        endings = [*endings, Bug(f"{job.folder.journal} does not say what was done; keep it")]
-    books = Books(job.todo.counts, states)
-    endings = _endings(job, books, on_disk, endings)
-    try:
-        _write_lists(job, on_disk)
+        history, states = states_told(
+            lambda sink: read(job.folder.journal, sink), job.scratch, job.intake.plan
+        )
+        with contextlib.closing(states):
+            if history.end != journal.end and not _failed(endings):
+                wrong = Bug(f"{job.folder.journal} does not say what was done; keep it")
+                endings = [*endings, wrong]
+            outcome = _outcome(job, history, states)
+            _write_lists(job, states)
+    except (InvalidInput, ScratchError) as error:
+        endings = [*endings, JournalFailed(str(error))]
     except JournalFailed as failure:
         endings = [*endings, failure]
+    books = Books(job.todo.counts, outcome.states)
+    endings = _endings(books, outcome, endings)
     try:
         journal.write(_last_line(gravest(endings), books, seconds))
         await journal.durable()
     except JournalFailed as failure:
         endings = [*endings, failure]
-    summary = _summary(job, execution, gravest(endings), books, on_disk, seconds)
+    summary = _summary(job, execution, gravest(endings), books, outcome, seconds)
     with contextlib.suppress(JournalFailed):  # the journal is the record, and no summary is no lie
         write_whole(job.folder.summary, [report.as_json(summary.as_dict())])
     return summary
 
 
-def _endings(job: Job, books: Books, ledger: Ledger, endings: list[Ending]) -> list[Ending]:
+def _failed(endings: list[Ending]) -> bool:
+    return any(isinstance(ending, JournalFailed) for ending in endings)
+
+
+def _outcome(job: Job, history: History, states: States) -> _Outcome:
+    return _Outcome(
+        states=states.count_plan(job.todo.plan),
+        calls=history.calls - job.history.calls,
+        retries=history.retries - job.history.retries,
+        doubts=job.leftover.doubts(states),
+        sendable=job.leftover.doubts(states, job.protection),
+    )
+
+
+def _endings(books: Books, outcome: _Outcome, endings: list[Ending]) -> list[Ending]:
     """Add what the books say to what ended the engine."""
     states = books.states
     left = sum(states.get(state, 0) for state in _LEFT)
@@ -78,7 +117,7 @@ def _endings(job: Job, books: Books, ledger: Ledger, endings: list[Ending]) -> l
         "withheld": states.get(State.WITHHELD, 0),
         "skipped": books.intake.skipped,
         "rejected": books.intake.rejected,
-        "in doubt, left over from an earlier plan": job.leftover.doubts(ledger),
+        "in doubt, left over from an earlier plan": outcome.doubts,
     }
     if any(parts.values()):
         told = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
@@ -102,11 +141,11 @@ def _reason(ending: Ending | None, books: Books) -> str:
     return ALL_DONE if books.intake.planned else NOTHING_TO_DO
 
 
-def _write_lists(job: Job, ledger: Ledger) -> None:
+def _write_lists(job: Job, states: States) -> None:
     """Write `failed.csv` and `unknown.csv`, of all pairs that the inputs ask for."""
     for path, state in ((job.folder.failed, State.FAILED), (job.folder.unknown, State.UNKNOWN)):
-        pairs = ledger.in_state(job.intake.plan.chunks(), state)
-        write_whole(path, report.verdict_rows((pair, ledger.told(pair)) for pair in pairs))
+        found = states.in_state(job.intake.plan.chunks(), state)
+        write_whole(path, report.verdict_rows(states.told(found)))
 
 
 def _summary(
@@ -114,7 +153,7 @@ def _summary(
     execution: str,
     ending: Ending | None,
     books: Books,
-    ledger: Ledger,
+    outcome: _Outcome,
     seconds: float,
 ) -> report.Summary:
     folder = job.folder
@@ -127,28 +166,26 @@ def _summary(
         exit_code=ending.exit_code if ending else Ending.exit_code,
         reason=_reason(ending, books),
         counts=books.as_dict(),
-        calls=ledger.calls - job.calls_before,
-        retries=ledger.retries - job.retries_before,
+        calls=outcome.calls,
+        retries=outcome.retries,
         seconds=seconds,
         fingerprint=job.intake.plan.figures.fingerprint,
         base_url=job.order.settings.api.base_url,
         folder=str(folder.path),
         files=files,
-        next=_next(job, ending, books.states, ledger),
+        next=_next(job, ending, outcome),
     )
 
 
-def _next(
-    job: Job, ending: Ending | None, states: Mapping[State, int], ledger: Ledger
-) -> str | None:
+def _next(job: Job, ending: Ending | None, outcome: _Outcome) -> str | None:
     """Say what to type next; None when nothing is left to do."""
     if ending is None or isinstance(ending, Bug):
         return None
-    settings = job.order.settings
+    settings, states = job.order.settings, outcome.states
     again = report.command("resume", (job.name,), settings)
     if not isinstance(ending, Incomplete):
         return again
-    if job.leftover.doubts(ledger, job.protection):
+    if outcome.sendable:
         left = str(job.folder.leftover)
         return report.command("run", (left,), settings, name=job.name)
     if states.get(State.FAILED, 0) or job.todo.counts.skipped:

@@ -21,9 +21,11 @@ from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, JournalFailed
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.writer import Journal
+from bulk_delete.ledger import DOUBTED
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.shield import Shield
+from bulk_delete.runner.standings import Standings
 from bulk_delete.runner.watching import Gauge, Recording, Watcher
 from bulk_delete.signals import obeyed
 from bulk_delete.store import Plan
@@ -49,7 +51,8 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         journal = Journal(folder.journal, folder.mark, job.history.end)
         execution = str(uuid.uuid4())
         endings: list[Ending] = []
-        engine, gauge = _engine(job, client, journal, watcher, endings)
+        standings = _standings(job)
+        engine, gauge = _engine(job, client, journal, standings, watcher, endings)
         async with anyio.create_task_group() as house:
             house.start_soon(journal.serve)
             with obeyed(_on_signal(engine, settings.limits.grace, watcher)):
@@ -66,7 +69,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     endings.append(Bug(f"{_named(error)}; report this"))
                 watcher.close()
                 seconds = round(time.monotonic() - started, 3)
-                summary = await close_books(job, journal, execution, endings, seconds)
+                summary = await close_books(job, journal, execution, standings, endings, seconds)
                 await journal.close()
             house.cancel_scope.cancel()
         journal.release()
@@ -74,9 +77,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
 
 
 def _list_leftover(job: Job, plan: Plan) -> None:
-    ledger = job.history.ledger
-    rows = ((pair, ledger.told(pair)) for pair in plan.pairs())
-    write_whole(job.folder.leftover, report.verdict_rows(rows))
+    write_whole(job.folder.leftover, report.verdict_rows(job.states.told(plan.chunks())))
 
 
 def _named(error: BaseException) -> str:
@@ -136,17 +137,28 @@ def _limits(settings: Settings) -> dict[str, str | int | float]:
     }
 
 
+def _standings(job: Job) -> Standings:
+    plan = job.todo.plan
+    left = job.states.count_plan(plan)
+    return Standings(plan.figures.runs, sum(left.get(state, 0) for state in DOUBTED))
+
+
 def _engine(
-    job: Job, client: Client, journal: Journal, watcher: Watcher, endings: list[Ending]
+    job: Job,
+    client: Client,
+    journal: Journal,
+    standings: Standings,
+    watcher: Watcher,
+    endings: list[Ending],
 ) -> tuple[Engine, Gauge]:
     """Put the engine on its ends; it adds to `endings` what ends it early."""
-    settings, ledger = job.order.settings, job.history.ledger
+    settings = job.order.settings
     throttle = Throttle(settings.limits.rate)
     ends = Ends(
         transport=client,
         pace=throttle,
-        recorder=Recording(journal, ledger, watcher),
-        past=ledger,
+        recorder=Recording(journal, standings, watcher),
+        past=job.states,
         shield=Shield(job.protection, lambda: watcher.log("info", "protect.renewed", {}))
         if job.protection
         else None,
@@ -157,7 +169,7 @@ def _engine(
     workers = min(settings.limits.concurrency, max(1, job.todo.plan.figures.results))
     limits = replace(settings.limits, concurrency=workers)
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
-    return engine, Gauge(engine, throttle, ledger, job.todo.plan, time.monotonic)
+    return engine, Gauge(engine, throttle, standings, job.todo.plan.figures, time.monotonic)
 
 
 async def _send(job: Job, engine: Engine, gauge: Gauge, watcher: Watcher) -> None:

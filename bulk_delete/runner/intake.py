@@ -9,12 +9,12 @@ from bulk_delete.columns import Columns, Mask
 from bulk_delete.errors import InvalidInput, JournalFailed, Refused
 from bulk_delete.folder import JobFolder, whole_file
 from bulk_delete.journal.reader import History
-from bulk_delete.ledger import DONE, DOUBTED, Ledger, among
+from bulk_delete.ledger import DONE, DOUBTED, among
 from bulk_delete.model import Counts, InputFile, Reject, State
 from bulk_delete.runner.order import Order
 from bulk_delete.runner.protection import Protection
 from bulk_delete.sources import STDIN, Rows, Source, stem
-from bulk_delete.store import Builder, Plan, Scratch
+from bulk_delete.store import Builder, Plan, Scratch, States
 
 _SHOWN_REJECTS = 20
 
@@ -170,7 +170,7 @@ def check_protected(order: Order, count: int) -> None:
 
 def subtract(
     intake: Intake,
-    ledger: Ledger,
+    states: States,
     protection: Protection | None,
     *,
     skip_failed: bool,
@@ -185,7 +185,7 @@ def subtract(
 
     def wanted(columns: Columns) -> Mask:
         nonlocal already, protected, skipped
-        codes = ledger.codes(columns)
+        codes = states.codes(columns)
         out = among(codes, DONE)
         already += int(out.sum())
         if protection:
@@ -199,7 +199,7 @@ def subtract(
         return ~out
 
     left = intake.plan
-    if protection or not ledger.is_empty:
+    if protection or not states.is_empty:
         left = intake.plan.keep(wanted)
         stack.callback(left.close)
     counts = Counts(

@@ -11,7 +11,7 @@ from bulk_delete import report
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput, JournalFailed, Refused
 from bulk_delete.folder import JobFolder
-from bulk_delete.journal.opening import Mended, recover
+from bulk_delete.journal.opening import Mended, last_started, recover
 from bulk_delete.journal.reader import History
 from bulk_delete.model import InputFile
 from bulk_delete.runner.intake import (
@@ -28,11 +28,22 @@ from bulk_delete.runner.intake import (
 from bulk_delete.runner.leftover import Leftover, find_leftover
 from bulk_delete.runner.order import Order, check_order
 from bulk_delete.runner.protection import Protection
-from bulk_delete.store import Plan, Scratch, ScratchError, SpoiltPlanError, open_plan
+from bulk_delete.store import (
+    Plan,
+    Scratch,
+    ScratchError,
+    SpoiltPlanError,
+    States,
+    open_plan,
+    states_told,
+)
 
 BYTES_PER_RUN = 24
 BYTES_PER_CALL = 1200
 """What a planned run and a call take in the journal, with room for retries."""
+
+BYTES_PER_STATE = 2
+"""What a run takes in temporary files: a byte for its state, once at the start and at the end."""
 
 BYTES_PER_SAVED_RUN = 8
 BYTES_PER_SAVED_RESULT = 16
@@ -50,11 +61,11 @@ class Job:
     todo: Todo
     protection: Protection | None
     history: History
+    states: States
     mended: Mended | None
     leftover: Leftover
     view: report.PlanView
-    calls_before: int
-    retries_before: int
+    scratch: Scratch
 
 
 @contextlib.contextmanager
@@ -67,10 +78,9 @@ def open_job(order: Order, state: Path) -> Iterator[Job]:
     folder = JobFolder(state, name)
     with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
         intake, protection = take_in(order, folder, scratch, stack, must_list=True)
-        history, mended = recover(folder.journal, folder.mark, folder.broken)
-        todo = subtract(intake, history.ledger, None, skip_failed=order.skip_failed, stack=stack)
-        job = _Opening(order, name, folder, intake, todo, protection, history, mended)
-        yield _ready(job, scratch, stack)
+        found = _read_journal(folder, intake.plan, scratch, stack)
+        todo = subtract(intake, found.states, None, skip_failed=order.skip_failed, stack=stack)
+        yield _ready(_Opening(order, name, folder, intake, todo, protection, found), scratch, stack)
 
 
 def has_started(folder: JobFolder) -> bool:
@@ -89,7 +99,9 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
     if not has_started(folder):
         raise InvalidInput(f"there is no job {name!r} in {state}{_others(state)}")
     with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
-        history, mended = recover(folder.journal, folder.mark, folder.broken)
+        guess = _guessed_plan(folder, scratch, stack)
+        found = _read_journal(folder, guess, scratch, stack)
+        history = found.history
         if history.started is None:
             raise InvalidInput(f"job {name!r} never started; use run with its input")
         saved = folder.plan(history.started.fingerprint)
@@ -97,7 +109,9 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
             raise InvalidInput(
                 f"job {name!r}: its saved plan {saved} is not there; use run with its input"
             )
-        plan = _saved_plan(saved, history.started.fingerprint, scratch, stack)
+        plan = guess
+        if plan is None or plan.figures.fingerprint != history.started.fingerprint:
+            plan = _saved_plan(saved, history.started.fingerprint, scratch, stack)
         settings = replace(order.settings, input=Input())
         order = replace(order, inputs=(str(saved),), settings=settings)
         intake = Intake(
@@ -111,11 +125,10 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
         )
         protection = protection_of(order, scratch, stack)
         todo = subtract(
-            intake, history.ledger, protection, skip_failed=order.skip_failed, stack=stack
+            intake, found.states, protection, skip_failed=order.skip_failed, stack=stack
         )
         check_protected(order, todo.counts.protected)
-        job = _Opening(order, name, folder, intake, todo, protection, history, mended)
-        yield _ready(job, scratch, stack)
+        yield _ready(_Opening(order, name, folder, intake, todo, protection, found), scratch, stack)
 
 
 @contextlib.contextmanager
@@ -125,6 +138,37 @@ def _scratch(folder: JobFolder) -> Iterator[Scratch]:
         yield Scratch(folder.path)
     except ScratchError as error:
         raise JournalFailed(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the journal tells."""
+
+    history: History
+    states: States
+    mended: Mended | None
+
+
+def _read_journal(
+    folder: JobFolder, plan: Plan | None, scratch: Scratch, stack: ExitStack
+) -> _Found:
+    """Read the journal and make its end sound; `plan` is the one it is about, if that is known."""
+    (history, mended), states = states_told(
+        lambda sink: recover(folder.journal, folder.mark, folder.broken, sink), scratch, plan
+    )
+    stack.callback(states.close)
+    return _Found(history, states, mended)
+
+
+def _guessed_plan(folder: JobFolder, scratch: Scratch, stack: ExitStack) -> Plan | None:
+    """Open the plan that the journal seems to be about; what is wrong with it is told later."""
+    fingerprint = last_started(folder.journal)
+    if fingerprint is None:
+        return None
+    try:
+        return _saved_plan(folder.plan(fingerprint), fingerprint, scratch, stack)
+    except Refused:
+        return None
 
 
 def _saved_plan(path: Path, approved: str, scratch: Scratch, stack: ExitStack) -> Plan:
@@ -162,39 +206,34 @@ class _Opening:
     intake: Intake
     todo: Todo
     protection: Protection | None
-    history: History
-    mended: Mended | None
+    found: _Found
 
 
-def _ready(found: _Opening, scratch: Scratch, stack: ExitStack) -> Job:
-    order, folder, intake, todo, history = (
-        found.order,
-        found.folder,
-        found.intake,
-        found.todo,
-        found.history,
-    )
-    check_target(history, order.settings.api.base_url, found.name)
+def _ready(opening: _Opening, scratch: Scratch, stack: ExitStack) -> Job:
+    order, folder, intake, todo = opening.order, opening.folder, opening.intake, opening.todo
+    history, states = opening.found.history, opening.found.states
+    check_target(history, order.settings.api.base_url, opening.name)
     check_guards(order, intake, todo)
     folder.room_for(_room(intake.plan, todo.plan))
     return Job(
-        name=found.name,
+        name=opening.name,
         folder=folder,
         order=order,
         intake=intake,
         todo=todo,
-        protection=found.protection,
+        protection=opening.protection,
         history=history,
-        mended=found.mended,
-        leftover=find_leftover(folder, intake.plan, history, scratch, stack),
-        view=view_of(order, found.name, intake, todo),
-        calls_before=history.ledger.calls,
-        retries_before=history.ledger.retries,
+        states=states,
+        mended=opening.found.mended,
+        leftover=find_leftover(folder, intake.plan, history, states, scratch, stack),
+        view=view_of(order, opening.name, intake, todo),
+        scratch=scratch,
     )
 
 
 def _room(plan: Plan, todo: Plan) -> int:
-    saved = plan.figures.runs * BYTES_PER_SAVED_RUN + plan.figures.results * BYTES_PER_SAVED_RESULT
+    runs = plan.figures.runs * (BYTES_PER_SAVED_RUN + BYTES_PER_STATE)
+    saved = runs + plan.figures.results * BYTES_PER_SAVED_RESULT
     return saved + todo.figures.runs * BYTES_PER_RUN + todo.figures.calls * BYTES_PER_CALL
 
 

@@ -3,19 +3,18 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from bulk_delete.columns import AT_ONCE, Columns, Mask, columns_of
+from bulk_delete.columns import Columns, Mask
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.reader import History
-from bulk_delete.ledger import DONE, DOUBTED, Ledger, among
+from bulk_delete.ledger import DONE, DOUBTED, among
 from bulk_delete.model import State
 from bulk_delete.runner.protection import Protection
 from bulk_delete.sources import Source
-from bulk_delete.store import Builder, Plan, Scratch, SpoiltPlanError, open_plan
+from bulk_delete.store import Builder, Plan, Scratch, SpoiltPlanError, States, open_plan
 
 _IN_DOUBT = frozenset({State.IN_DOUBT})
 _OPEN = frozenset({State.IN_DOUBT, State.UNKNOWN, State.FAILED})
@@ -36,7 +35,7 @@ class Leftover:
     replaced: Mapping[str, int] | None
     lost: Path | None
 
-    def doubts(self, ledger: Ledger, protection: Protection | None = None) -> int:
+    def doubts(self, states: States, protection: Protection | None = None) -> int:
         """Count the pairs outside the plan of which nobody knows whether they are deleted.
 
         With a protection, those that it lets through.
@@ -44,25 +43,29 @@ class Leftover:
         Those that the journal leaves in doubt count until they are settled; those that were given
         up on count once more when their plan is replaced.
         """
-        states = DOUBTED if self.replaced else _IN_DOUBT
+        doubted = DOUBTED if self.replaced else _IN_DOUBT
         chunks = self.plan.chunks()
         if protection:
             chunks = (columns.part(~protection.covers(columns)) for columns in chunks)
-        counts = ledger.count(chunks)
-        return sum(counts.get(state, 0) for state in states)
+        counts = states.count(chunks)
+        return sum(counts.get(state, 0) for state in doubted)
 
 
 def find_leftover(
-    folder: JobFolder, plan: Plan, history: History, scratch: Scratch, stack: ExitStack
+    folder: JobFolder,
+    plan: Plan,
+    history: History,
+    states: States,
+    scratch: Scratch,
+    stack: ExitStack,
 ) -> Leftover:
     """Gather the rest of the plan before, of `leftover.csv`, and what the journal left open.
 
     Raises InvalidInput when one of the files was spoilt, and ScratchError.
     """
-    ledger = history.ledger
 
     def is_left(columns: Columns) -> Mask:
-        return ~(plan.holds(columns) | among(ledger.codes(columns), DONE))
+        return ~(plan.holds(columns) | among(states.codes(columns), DONE))
 
     replaced, lost = _replaced(folder, plan, history, scratch, stack)
     rest = replaced.keep(is_left) if replaced else None
@@ -74,9 +77,8 @@ def find_leftover(
             for columns in _listed(folder.leftover):
                 all_left.add(columns)
                 all_listed.add(columns)
-        still_open = ledger.pairs_in(_OPEN)
-        while pairs := list(islice(still_open, AT_ONCE)):
-            all_left.add(columns_of(pairs))
+        for columns in states.pairs_in(_OPEN):
+            all_left.add(columns)
         everything = all_left.plan()
         stack.callback(everything.close)
         left = everything.keep(is_left)
@@ -86,7 +88,7 @@ def find_leftover(
         stack.callback(before.close)
     told = None
     if rest:
-        counts = ledger.count(rest.chunks())
+        counts = states.count(rest.chunks())
         told = {state.value: counts[state] for state in State if counts.get(state)}
     return Leftover(left, before, told, lost)
 

@@ -20,7 +20,7 @@ from bulk_delete.runner.intake import (
 )
 from bulk_delete.runner.job import has_started, view_of
 from bulk_delete.runner.order import Order, check_order
-from bulk_delete.store import Plan, Scratch, ScratchError
+from bulk_delete.store import Plan, Scratch, ScratchError, states_told
 
 
 @contextlib.contextmanager
@@ -37,10 +37,13 @@ def preview(order: Order, state: Path) -> Iterator[tuple[Intake, report.PlanView
     try:
         with ExitStack() as stack:
             intake, _ = take_in(order, folder if fresh else None, scratch, stack, must_list=False)
-            history = inspect(folder.journal, folder.mark) if folder else History()
-            todo = subtract(
-                intake, history.ledger, None, skip_failed=order.skip_failed, stack=stack
+            history, states = states_told(
+                lambda sink: inspect(folder.journal, folder.mark, sink) if folder else History(),
+                scratch,
+                intake.plan,
             )
+            stack.callback(states.close)
+            todo = subtract(intake, states, None, skip_failed=order.skip_failed, stack=stack)
             if name is not None:
                 check_target(history, order.settings.api.base_url, name)
             check_guards(order, intake, todo)

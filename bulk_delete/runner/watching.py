@@ -1,6 +1,6 @@
 """How a running job is looked at: figures for a screen, and log events for an operator."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,9 +10,9 @@ import msgspec
 from bulk_delete import events
 from bulk_delete.dispatch import Engine
 from bulk_delete.journal.writer import Journal
-from bulk_delete.ledger import Ledger
 from bulk_delete.model import Batch, State
-from bulk_delete.store import Plan
+from bulk_delete.plan import Figures
+from bulk_delete.runner.standings import Standings
 from bulk_delete.throttle import Throttle
 
 _RATE_OVER_S = 10.0
@@ -73,16 +73,16 @@ _JOB_LEVELS: dict[type[events.Event], str] = {
 
 
 class Recording:
-    """Takes the engine's events to the journal, to the live ledger and to the log."""
+    """Takes the engine's events to the journal, to the live figures and to the log."""
 
-    def __init__(self, journal: Journal, ledger: Ledger, watcher: Watcher) -> None:
+    def __init__(self, journal: Journal, standings: Standings, watcher: Watcher) -> None:
         self._journal = journal
-        self._ledger = ledger
+        self._standings = standings
         self._watcher = watcher
 
     def record_sent(self, batch: Batch, event: events.BatchSent, ids: bytes) -> None:
         self._journal.write(event, ids)
-        self._ledger.apply(batch, event)
+        self._standings.take(batch, event)
 
     def record_job(self, event: events.OfJob) -> None:
         self._journal.write(event)
@@ -92,7 +92,7 @@ class Recording:
 
     def record(self, batch: Batch, event: events.OfBatch) -> None:
         self._journal.write(event)
-        self._ledger.apply(batch, event)
+        self._standings.take(batch, event)
         if level := _LEVELS.get(type(event)):
             fields = msgspec.to_builtins(event)
             runs = fields.pop("run_ids", None) or batch.run_ids
@@ -101,7 +101,7 @@ class Recording:
 
     def record_pairs(self, event: events.OfPairs) -> None:
         self._journal.write(event)
-        self._ledger.apply_pairs(event)
+        self._standings.take_pairs(event)
         fields = msgspec.to_builtins(event)
         fields["runs"] = len(fields.pop("run_ids"))
         self._watcher.log("warning", fields.pop("event"), fields)
@@ -117,37 +117,28 @@ class Gauge:
         self,
         engine: Engine,
         throttle: Throttle,
-        ledger: Ledger,
-        plan: Plan,
+        standings: Standings,
+        plan: Figures,
         clock: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._throttle = throttle
-        self._ledger = ledger
+        self._standings = standings
         self._clock = clock
-        self._base = Counter(ledger.count(plan.chunks()))
-        self._base.subtract(ledger.moves)
-        self._planned = plan.figures.runs
-        self._batches = plan.figures.calls
-        self._calls_before = ledger.calls
-        self._retries_before = ledger.retries
+        self._planned = plan.runs
+        self._batches = plan.calls
         self._seen = deque([(clock(), 0, 0)], maxlen=1000)
         """Time, calls, and calls that need not be made again."""
 
-    @property
-    def calls(self) -> int:
-        return self._ledger.calls - self._calls_before
-
-    @property
-    def retries(self) -> int:
-        return self._ledger.retries - self._retries_before
-
     def read(self) -> Progress:
-        runs = Counter(self._base)
-        runs.update(self._ledger.moves)
+        runs, sent, retries = (
+            self._standings.runs,
+            self._standings.calls,
+            self._standings.retries,
+        )
         left = sum(runs[state] for state in _OPEN)
-        now, useful = self._clock(), self.calls - self.retries
-        self._seen.append((now, self.calls, useful))
+        now, useful = self._clock(), sent - retries
+        self._seen.append((now, sent, useful))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _RATE_OVER_S:  # noqa: PLR2004 - two make a span
             self._seen.popleft()
         since, calls, done = self._seen[0]
@@ -156,11 +147,11 @@ class Gauge:
         ending = self._engine.endings[0] if self._engine.endings else None
         return Progress(
             planned=self._planned,
-            runs=runs,
-            calls=self.calls,
-            retries=self.retries,
+            runs=runs.copy(),
+            calls=sent,
+            retries=retries,
             in_flight=self._engine.in_flight,
-            calls_per_s=(self.calls - calls) / span,
+            calls_per_s=(sent - calls) / span,
             eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 else None,
             held_s=self._throttle.held_s,
             stopping=ending.reason if ending else None,

@@ -25,7 +25,7 @@ from bulk_delete.store.scratch import Scratch, ScratchFile
 
 
 class Builder:
-    """Takes pairs, then gives the plan of them. Use as a context manager."""
+    """Takes pairs, then gives the plan of them. Use as a context manager, or `close` it."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
@@ -42,6 +42,10 @@ class Builder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave off, or be done."""
         self._aside.drop()
         if self._file:
             self._file.close()

@@ -42,7 +42,7 @@ class _Header(msgspec.Struct):
     figures: Figures
 
 
-class _Index(NamedTuple):
+class Index(NamedTuple):
     """Some results that follow each other: their ids, and where the runs of each start and end."""
 
     result_ids: Numbers
@@ -80,20 +80,20 @@ class Plan:
     def lanes(self) -> Iterator[Group]:
         """Yield the results with the most calls first, so that none becomes the tail."""
         found = [
-            _Index(*(numbers[many] for numbers in index))
+            Index(*(numbers[many] for numbers in index))
             for index in self._index(_INDEX_AT_ONCE)
             if (many := index.ends - index.starts > MAX_BATCH).any()
         ]
         if found:
-            large = _Index(*map(np.concatenate, zip(*found, strict=True)))
+            large = Index(*map(np.concatenate, zip(*found, strict=True)))
             calls = calls_of(large.ends - large.starts).astype(np.int64)
             order = np.lexsort((large.result_ids, -calls))
             for at in range(0, order.size, _GROUPS_AT_ONCE):
                 some = order[at : at + _GROUPS_AT_ONCE]
-                yield from self._groups_of(_Index(*(numbers[some] for numbers in large)))
+                yield from self._groups_of(Index(*(numbers[some] for numbers in large)))
         for index in self._index(_GROUPS_AT_ONCE):
             few = index.ends - index.starts <= MAX_BATCH
-            yield from self._groups_of(_Index(*(numbers[few] for numbers in index)))
+            yield from self._groups_of(Index(*(numbers[few] for numbers in index)))
 
     def keep(self, wanted: Callable[[Columns], Mask]) -> "Plan":
         """Make the plan of the pairs for which `wanted` holds. Raises ScratchError."""
@@ -123,7 +123,7 @@ class Plan:
             first, last = columns.pair(0), columns.pair(-1)
             begin = self._place(low, first, "left") if ids[low] == first.result_id else None
             end = self._place(high - 1, last, "right") if ids[high - 1] == last.result_id else None
-            for others in self._stretch(low, high, begin, end):
+            for others in self.stretch(low, high, begin, end):
                 found |= is_in(columns, others)
         return found
 
@@ -134,13 +134,11 @@ class Plan:
         mine = runs[start : int(ends[result])]
         return start + int(np.searchsorted(mine, np.uint64(pair.run_id), side))
 
-    def _stretch(
-        self, low: int, high: int, begin: int | None, end: int | None
-    ) -> Iterator[Columns]:
+    def stretch(self, low: int, high: int, begin: int | None, end: int | None) -> Iterator[Columns]:
         """Yield the pairs of some results, from one place to another where these are given."""
         for start in range(low, high, _INDEX_AT_ONCE):
             stop = min(start + _INDEX_AT_ONCE, high)
-            index = self._index_part(start, stop)
+            index = self.results(start, stop)
             first = begin if begin is not None and start == low else int(index.starts[0])
             last = end if end is not None and stop == high else int(index.ends[-1])
             yield from self._pairs_between(index, first, last)
@@ -164,34 +162,43 @@ class Plan:
         if tally.figures() != self.figures:
             raise SpoiltPlanError("its pairs are not those that its header tells of")
 
-    def _index(self, at_once: int) -> Iterator[_Index]:
+    def _index(self, at_once: int) -> Iterator[Index]:
         for start in range(0, self.figures.results, at_once):
-            yield self._index_part(start, min(start + at_once, self.figures.results))
+            yield self.results(start, min(start + at_once, self.figures.results))
 
-    def _index_part(self, start: int, stop: int) -> _Index:
+    def results(self, start: int, stop: int) -> Index:
+        """Read the results from one number to another, counted from 0."""
         ids_at = _HEADER + self.figures.runs * WORD
         ends_at = ids_at + self.figures.results * WORD
         ids = read_numbers(self._handle, ids_at + start * WORD, stop - start)
         before = 1 if start else 0
         ends = read_numbers(self._handle, ends_at + (start - before) * WORD, stop - start + before)
         starts = ends[:-1] if before else np.concatenate((np.zeros(1, np.uint64), ends[:-1]))
-        return _Index(ids, starts, ends[before:])
+        return Index(ids, starts, ends[before:])
 
-    def _pairs_between(self, index: _Index, first: int, last: int) -> Iterator[Columns]:
+    def _pairs_between(self, index: Index, first: int, last: int) -> Iterator[Columns]:
         for start in range(first, last, AT_ONCE):
             stop = min(start + AT_ONCE, last)
             low = int(np.searchsorted(index.ends, np.uint64(start), "right"))
             high = int(np.searchsorted(index.ends, np.uint64(stop - 1), "right")) + 1
             cuts = np.concatenate(([start], index.ends[low:high].astype(np.int64)))
             counts = np.diff(np.minimum(cuts, stop))
-            yield Columns(np.repeat(index.result_ids[low:high], counts), self._runs(0, start, stop))
+            yield Columns(np.repeat(index.result_ids[low:high], counts), self.run_ids(start, stop))
 
-    def _groups_of(self, index: _Index) -> Iterator[Group]:
+    def run_ids(self, start: int, stop: int) -> Numbers:
+        """Read the runs of the pairs from one place to another, counted from 0."""
+        return read_numbers(self._handle, _HEADER + start * WORD, stop - start)
+
+    def has_at(self, place: int, run_ids: bytes) -> bool:
+        """Tell whether the runs from a place on are these, each of them a 64-bit number."""
+        return os.pread(self._handle, len(run_ids), _HEADER + place * WORD) == run_ids
+
+    def _groups_of(self, index: Index) -> Iterator[Group]:
         for result_id, start, end in zip(*map(np.ndarray.tolist, index), strict=True):
             yield Group(result_id, end - start, partial(self._runs, start))
 
     def _runs(self, offset: int, start: int, stop: int) -> Numbers:
-        return read_numbers(self._handle, _HEADER + (offset + start) * WORD, stop - start)
+        return self.run_ids(offset + start, offset + stop)
 
     @cached_property
     def _mapped(self) -> tuple[Numbers, Numbers, Numbers]:

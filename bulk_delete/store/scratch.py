@@ -24,9 +24,22 @@ class Scratch:
         self._folder = folder
 
     def file(self) -> "ScratchFile":
-        """Make a file. Raises ScratchError."""
+        """Make a file of numbers. Raises ScratchError."""
+        return ScratchFile(self._made(), self)
+
+    def zeros(self, size: int = 0) -> "ScratchBytes":
+        """Make a file of so many bytes, all zero. Raises ScratchError."""
+        file = self._made()
         try:
-            return ScratchFile(tempfile.TemporaryFile(dir=self._folder, buffering=0), self)
+            os.ftruncate(file.fileno(), size)
+        except OSError as error:
+            file.close()
+            raise self.error(error) from None
+        return ScratchBytes(file, self, size)
+
+    def _made(self) -> IO[bytes]:
+        try:
+            return tempfile.TemporaryFile(dir=self._folder, buffering=0)
         except OSError as error:
             raise self.error(error) from None
 
@@ -64,19 +77,47 @@ class ScratchFile:
 
     def put(self, place: int, data: bytes | memoryview) -> None:
         """Write bytes at a place. Raises ScratchError."""
-        view, offset = memoryview(data), place * WORD
-        try:
-            while view:
-                written = os.pwrite(self.fileno(), view, offset)
-                view, offset = view[written:], offset + written
-        except OSError as error:
-            raise self._scratch.error(error) from None
+        _write(self._file, self._scratch, place * WORD, data)
 
     def read(self, start: int, stop: int) -> Numbers:
         return read_numbers(self.fileno(), start * WORD, stop - start)
 
     def close(self) -> None:
         self._file.close()
+
+
+class ScratchBytes:
+    """Bytes, written and read anywhere. Those that were never written are zero."""
+
+    def __init__(self, file: IO[bytes], scratch: Scratch, size: int) -> None:
+        self._file = file
+        self._scratch = scratch
+        self._handle = file.fileno()
+        self.size = size
+
+    def read(self, offset: int, count: int) -> bytes:
+        data = os.pread(self._handle, count, offset)
+        if len(data) != count:
+            raise OSError("the file has been cut")
+        return data
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write bytes at an offset. Raises ScratchError."""
+        _write(self._file, self._scratch, offset, data)
+        self.size = max(self.size, offset + len(data))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _write(file: IO[bytes], scratch: Scratch, offset: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            written = os.pwrite(file.fileno(), view, offset)
+            view, offset = view[written:], offset + written
+    except OSError as error:
+        raise scratch.error(error) from None
 
 
 def read_numbers(handle: int, offset: int, count: int) -> Numbers:

@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager
 import pytest
 
 from bulk_delete.columns import columns_of
-from bulk_delete.journal.reader import read
 from bulk_delete.model import Pair, State
 from bulk_delete.sandbox import Faults, World
 from tests.conftest import Command, Sandbox, write_csv, write_jsonl
+from tests.replays import replay
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
 
@@ -49,7 +49,7 @@ def check_laws(command: Command, api: Sandbox, asked_for: list[Pair], job: str =
             case _:
                 pass
     assert set(api.seen) <= announced <= set(asked_for)
-    assert read(command.folder(job) / "journal.jsonl").damage is None
+    assert replay(command.folder(job) / "journal.jsonl").history.damage is None
 
 
 def wait_until(ready: Callable[[], bool]) -> None:
@@ -136,7 +136,7 @@ def test_a_second_signal_stops_at_once(command: Command, sandbox: Running) -> No
         assert finish(child)[0] == 130
         assert time.monotonic() - began < 10
     counts = command.journal()[-1]["counts"]
-    states = read(command.folder() / "journal.jsonl").ledger.count([columns_of(PAIRS)])
+    states = replay(command.folder() / "journal.jsonl").states.count([columns_of(PAIRS)])
     assert states[State.IN_DOUBT] == counts["in_doubt"] > 0
 
 
@@ -256,8 +256,8 @@ def test_a_changed_input_leaves_the_rest_over(command: Command, sandbox: Running
         wait_for_calls(api, 4)
         child.kill()
         finish(child)
-        before = read(command.folder() / "journal.jsonl").ledger
-        doubted = [pair for pair in PAIRS if before.is_doubted(*pair)]
+        before = replay(command.folder() / "journal.jsonl")
+        doubted = [pair for pair in PAIRS if before.state(*pair) is State.IN_DOUBT]
         fresh = [pair for pair in PAIRS if before.state(*pair) is State.UNSENT][-10:]
         write_csv(command.home / "runs.csv", fresh)
         seen = len(api.seen)

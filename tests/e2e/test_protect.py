@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bulk_delete.journal.reader import read
+from bulk_delete.columns import joined
 from bulk_delete.model import Pair, State
 from bulk_delete.sandbox import Call, Faults, World
 from tests.conftest import Command, Sandbox, write_csv, write_jsonl
 from tests.made_plans import reference_fingerprint
+from tests.replays import replay
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
 
@@ -232,8 +233,8 @@ def test_protection_does_not_settle_a_doubt(command: Command, sandbox: Running) 
             poller.poll(5)
         child.kill()
         child.communicate()
-        ledger = read(command.folder() / "journal.jsonl").ledger
-        doubted = sorted(ledger.pairs_in(frozenset({State.IN_DOUBT})))
+        states = replay(command.folder() / "journal.jsonl").states
+        doubted = joined(list(states.pairs_in(frozenset({State.IN_DOUBT})))).pairs()
         results_csv(keep, sorted({pair.result_id for pair in doubted}))
         seen = len(api.seen)
         done = [command.run("resume", "runs", *line, api.url) for _ in range(2)]

@@ -1,0 +1,122 @@
+"""A plan with a byte for each of its pairs, and a verdict for some; both on the disk."""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from bulk_delete.columns import AT_ONCE, Columns, Positions
+from bulk_delete.ledger import CODES, UNTOLD, Codes, Step, shown
+from bulk_delete.model import State
+from bulk_delete.store.locating import Locator
+from bulk_delete.store.plan_file import Plan
+from bulk_delete.store.scratch import Scratch, ScratchBytes
+
+_DELETED = bytes([CODES[State.DELETED]])
+_NUMBER = np.dtype("<u4")
+VerdictNumbers: TypeAlias = np.ndarray[Any, np.dtype[np.uint32]]
+"""The numbers of verdicts."""
+
+
+class CodedPlan:
+    """The plan is its maker's to close, the bytes are its own."""
+
+    def __init__(self, plan: Plan, scratch: Scratch) -> None:
+        self.plan = plan
+        self._scratch = scratch
+        self._locator = Locator(plan)
+        self._codes = scratch.zeros(plan.figures.runs)
+        self._verdicts: ScratchBytes | None = None
+
+    def close(self) -> None:
+        self._codes.close()
+        if self._verdicts:
+            self._verdicts.close()
+
+    def apply(
+        self, result_id: int, run_ids: tuple[int, ...], step: Step, verdict: int
+    ) -> tuple[int, ...]:
+        """Take a step with some runs of a result; return those that are not in the plan."""
+        stretches, others = self._locator.locate(result_id, run_ids)
+        for place, size, offsets, _ in stretches:
+            old = self._codes.read(place, size)
+            if offsets is None:
+                self._codes.write(place, old.translate(step))
+            else:
+                new = np.array(np.frombuffer(old, np.uint8))
+                new[offsets] = np.frombuffer(step, np.uint8)[new[offsets]]
+                self._codes.write(place, new.data)
+            if verdict:
+                self._set_verdict(place, size, offsets, verdict)
+        return others
+
+    def told(self, result_id: int, run_ids: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+        """Yield the runs that are in the plan and of which anything was told, with their states."""
+        stretches, _ = self._locator.locate(result_id, run_ids)
+        for place, size, offsets, runs in stretches:
+            codes = self._codes.read(place, size)
+            if codes.count(UNTOLD) < size:
+                states = shown(codes) if offsets is None else shown(codes)[offsets]
+                pairs = zip(runs, states.tolist(), strict=True)
+                yield from (pair for pair in pairs if pair[1] != UNTOLD)
+
+    def was_accepted(self, result_id: int) -> bool:
+        """Tell whether any run of a result is deleted."""
+        start, end = self._locator.bounds(result_id) or (0, 0)
+        return any(
+            _DELETED in self._codes.read(at, min(AT_ONCE, end - at))
+            for at in range(start, end, AT_ONCE)
+        )
+
+    def codes(self) -> Iterator[Codes]:
+        """Yield the states of all pairs, in the plan's order."""
+        for at in range(0, self._codes.size, AT_ONCE):
+            yield shown(self._codes.read(at, min(AT_ONCE, self._codes.size - at)))
+
+    def codes_at(self, places: Positions) -> Codes:
+        """Return the states at ascending places."""
+        found = np.empty(places.size, np.uint8)
+        for some, start, stop in _windows(places):
+            found[some] = shown(self._codes.read(start, stop - start))[places[some] - start]
+        return found
+
+    def verdicts_at(self, places: Positions) -> VerdictNumbers:
+        """Return the numbers of the verdicts at ascending places, 0 where there is none."""
+        found = np.zeros(places.size, np.uint32)
+        if self._verdicts:
+            for some, start, stop in _windows(places):
+                numbers = _read(self._verdicts, start, stop - start)
+                found[some] = numbers[places[some] - start]
+        return found
+
+    def places(self, columns: Columns) -> Positions:
+        """Return the place of each of some ascending pairs, -1 for one that is not in the plan."""
+        return self._locator.places(columns)
+
+    def _set_verdict(self, place: int, size: int, offsets: Positions | None, verdict: int) -> None:
+        if self._verdicts is None:
+            self._verdicts = self._scratch.zeros(self._codes.size * _NUMBER.itemsize)
+        if offsets is None:
+            numbers = np.full(size, verdict, _NUMBER)
+        else:
+            numbers = np.array(_read(self._verdicts, place, size))
+            numbers[offsets] = verdict
+        self._verdicts.write(place * _NUMBER.itemsize, numbers.data.cast("B"))
+
+
+def _read(numbers: ScratchBytes, place: int, count: int) -> VerdictNumbers:
+    size = _NUMBER.itemsize
+    return np.frombuffer(numbers.read(place * size, count * size), _NUMBER)
+
+
+def _windows(places: Positions) -> Iterator[tuple[slice, int, int]]:
+    """Cut ascending places so that those of one part lie within AT_ONCE of each other.
+
+    Yields which ones they are, the first of them, and the one after the last.
+    """
+    at = 0
+    while at < places.size:
+        start = int(places[at])
+        upto = int(np.searchsorted(places, start + AT_ONCE))
+        yield slice(at, upto), start, int(places[upto - 1]) + 1
+        at = upto

@@ -26,7 +26,7 @@ class JobStarted(Event, frozen=True, tag="job.started"):
     inputs: tuple[InputFile, ...]
     fingerprint: str
     counts: dict[str, int]
-    limits: dict[str, str | int | float]
+    limits: dict[str, bool | int | float | str]
     approved_by: str
 
 

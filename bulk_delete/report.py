@@ -154,6 +154,7 @@ def command(
         "--state-dir": settings.state.dir,
         "--base-url": _if_other(settings.api.base_url, default_settings.api.base_url),
         "--rate": _if_other(settings.limits.rate, default_settings.limits.rate),
+        "--settle": _if_other(settings.retry.settle, default_settings.retry.settle),
         "--expect": expect,
         "--protect": settings.guards.protect,
         "--protect-action": _if_other(

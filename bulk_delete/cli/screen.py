@@ -176,6 +176,7 @@ def progress_fields(progress: Progress) -> dict[str, Any]:
         "calls_per_s": round(progress.calls_per_s, 1),
         "eta_s": None if progress.eta_s is None else round(progress.eta_s),
         "in_flight": progress.in_flight,
+        **({"lowered_to": round(progress.lowered_to, 3)} if progress.lowered_to else {}),
         **({"held_s": round(progress.held_s, 1)} if progress.held_s else {}),
         **({"stopping": progress.stopping} if progress.stopping else {}),
     }
@@ -190,6 +191,8 @@ def progress_words(progress: Progress) -> str:
         if runs.get(state, 0)
     ]
     words.append(f"{progress.calls:,} calls, {progress.calls_per_s:.1f}/s")
+    if progress.lowered_to:
+        words.append(f"lowered to {progress.lowered_to:.3g}/s")
     if progress.retries:
         words.append(f"{progress.retries:,} retries")
     if progress.stopping:

@@ -133,7 +133,7 @@ class Journal:
         os.close(self._handle)
 
     def _line(self, _logger: object, _method: str, found: Any) -> bytes:  # noqa: ANN401 - structlog's
-        """Number, date and chain an event: the one processor, as each costs every call."""
+        """Make the line of an event; the one processor, as each costs every call."""
         self._lines += 1
         numbered = b'{"v":%d,"n":%d,"ts":"%b",%b' % (
             VERSION,

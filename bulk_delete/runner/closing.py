@@ -23,7 +23,8 @@ from bulk_delete.runner.job import Job
 from bulk_delete.runner.standings import Standings
 from bulk_delete.store import ScratchError, States, states_told
 
-ALL_DONE = "every run is deleted"
+ALL_DELETED = "every run is deleted"
+ALL_DONE = "every run is deleted, or proven gone"
 NOTHING_TO_DO = "nothing to do"
 
 _LEFT = (State.UNSENT, State.IN_DOUBT)
@@ -138,7 +139,9 @@ def _last_line(ending: Ending | None, books: Books, seconds: float) -> events.Jo
 def _reason(ending: Ending | None, books: Books) -> str:
     if ending:
         return ending.reason
-    return ALL_DONE if books.intake.planned else NOTHING_TO_DO
+    if not books.intake.planned:
+        return NOTHING_TO_DO
+    return ALL_DONE if books.states.get(State.GONE, 0) else ALL_DELETED
 
 
 def _write_lists(job: Job, states: States) -> None:

@@ -11,6 +11,7 @@ import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 
 import anyio
 
@@ -125,14 +126,16 @@ async def _open_books(
     await journal.durable()
 
 
-def _limits(settings: Settings) -> dict[str, str | int | float]:
+def _limits(settings: Settings) -> dict[str, bool | int | float | str]:
     protect = settings.guards.protect
     return {
         **({"protect": str(protect)} if protect else {}),
         "rate": str(settings.limits.rate),
+        "adaptive": settings.limits.adaptive,
         "concurrency": settings.limits.concurrency,
         "timeout_s": settings.api.timeout,
         "attempts": settings.retry.attempts,
+        "settle": settings.retry.settle,
         "max_failures": str(settings.limits.max_failures),
     }
 
@@ -153,18 +156,25 @@ def _engine(
 ) -> tuple[Engine, Gauge]:
     """Put the engine on its ends; it adds to `endings` what ends it early."""
     settings = job.order.settings
-    throttle = Throttle(settings.limits.rate)
+    now = time.time()
+    throttle = Throttle(
+        settings.limits.rate,
+        adaptive=settings.limits.adaptive,
+        used=((max(0.0, now - at), calls) for at, calls in job.history.calls_at.items()),
+    )
+    execution = uuid.uuid4().hex
+    shield = None
+    if job.protection:
+        shield = Shield(job.protection, lambda: watcher.log("info", "protect.renewed", {}))
     ends = Ends(
         transport=client,
         pace=throttle,
         recorder=Recording(journal, standings, watcher),
         past=job.states,
-        shield=Shield(job.protection, lambda: watcher.log("info", "protect.renewed", {}))
-        if job.protection
-        else None,
+        shield=shield,
         clock=time.monotonic,
         dice=random.random,
-        new_id=lambda: str(uuid.uuid4()),
+        new_id=(f"{execution}-{number}" for number in count(1)).__next__,
     )
     workers = min(settings.limits.concurrency, max(1, job.todo.plan.figures.results))
     limits = replace(settings.limits, concurrency=workers)

@@ -18,7 +18,7 @@ _PAUSE_S = 0.5
 class Shield:
     """Asked right before each call which of its runs must not be sent."""
 
-    def __init__(self, protection: Protection | None, renewed: Callable[[], None]) -> None:
+    def __init__(self, protection: Protection, renewed: Callable[[], None]) -> None:
         self._protection = protection
         self._renewed = renewed
         self._reading = anyio.Lock()
@@ -27,8 +27,6 @@ class Shield:
     async def held_back(self, result_id: int, run_ids: tuple[int, ...]) -> frozenset[int]:
         """Return those of a batch's runs that are protected now. Raises GaveUp."""
         protection = self._protection
-        if protection is None:
-            return frozenset()
         if protection.changed:
             async with self._reading:
                 if self._given_up:

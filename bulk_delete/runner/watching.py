@@ -24,7 +24,8 @@ class Progress:
     """A moment of a running job.
 
     `runs` counts the planned ones by state; `eta_s` is None when nothing moves; `held_s` is how
-    much longer every call is held; `trouble` is the last refusal or failure.
+    much longer every call is held; `lowered_to` is the rate in calls per second where it has given
+    way; `trouble` is the last refusal or failure.
     """
 
     planned: int
@@ -35,6 +36,7 @@ class Progress:
     calls_per_s: float
     eta_s: float | None
     held_s: float
+    lowered_to: float | None
     stopping: str | None
     trouble: str
 
@@ -123,6 +125,7 @@ class Gauge:
     ) -> None:
         self._engine = engine
         self._throttle = throttle
+        self._ceiling = throttle.per_second
         self._standings = standings
         self._clock = clock
         self._planned = plan.runs
@@ -144,6 +147,7 @@ class Gauge:
         since, calls, done = self._seen[0]
         span = max(now - since, 1e-9)
         pace = (useful - done) / span
+        rate = self._throttle.per_second
         ending = self._engine.endings[0] if self._engine.endings else None
         return Progress(
             planned=self._planned,
@@ -154,6 +158,7 @@ class Gauge:
             calls_per_s=(sent - calls) / span,
             eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 else None,
             held_s=self._throttle.held_s,
+            lowered_to=rate if rate < self._ceiling else None,
             stopping=ending.reason if ending else None,
             trouble=self._engine.trouble,
         )

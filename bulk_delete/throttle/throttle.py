@@ -1,0 +1,134 @@
+"""When the next call may leave."""
+
+import asyncio
+from collections.abc import Iterable
+
+import anyio
+
+from bulk_delete.config import Rate
+from bulk_delete.events import RateChanged
+from bulk_delete.governor import Governor
+from bulk_delete.model import (
+    Deleted,
+    Fact,
+    Found,
+    InDoubt,
+    NotSent,
+    ServerError,
+    Throttled,
+    Visible,
+)
+from bulk_delete.throttle.line import Line
+from bulk_delete.throttle.pace import Pace
+from bulk_delete.throttle.window import Window
+
+_HANDFUL = 1000
+"""From this rate on turns are taken by the millisecond's worth: one at a time costs 3 µs each."""
+
+
+class Throttle:
+    """The rate, its longer limits and the pauses; made in the loop whose clock it goes by.
+
+    `adaptive`: go slower than the rate where the server wants it. `used`: calls of earlier
+    executions as age in seconds and number, which the longer limits count, too.
+    """
+
+    def __init__(
+        self, rate: Rate, *, adaptive: bool = False, used: Iterable[tuple[float, int]] = ()
+    ) -> None:
+        self._now = asyncio.get_running_loop().time  # anyio's takes 1.5 µs, and each call asks
+        self._pace = Pace(rate.per_second)
+        self._windows = [Window(limit) for limit in (rate, *rate.also) if limit.period > 1]
+        before = list(used)
+        for window in self._windows:
+            window.used(self._now(), before)
+        self._governor = Governor(rate.per_second) if adaptive else None
+        self._line = Line(self._turn, self._give_back)
+        self._turns = 0
+        self._handful = self._most_in_hand()
+        self._held_until = float("-inf")
+
+    @property
+    def per_second(self) -> float:
+        """Return the rate at present, in calls per second."""
+        return self._pace.per_second
+
+    @property
+    def held_s(self) -> float:
+        """Return for how many seconds more every call is held, by a pause or a full period."""
+        now = self._now()
+        full = max((window.wait_s(now) for window in self._windows), default=0.0)
+        return max(0.0, self._held_until - now, full)
+
+    def pause(self, seconds: float) -> None:
+        """Hold every call for so long from now; a longer pause that is under way stays."""
+        self._held_until = max(self._held_until, self._now() + seconds)
+
+    def take(self) -> bool:
+        """Take a turn that is in hand; return whether there was one."""
+        if not self._turns or self._line or self._is_held():
+            return False
+        self._taken()
+        return True
+
+    async def ready(self, urgency: int = 0) -> None:
+        """Wait for the turn of one call; of those who wait, the most urgent goes first.
+
+        Who need not wait goes on without a switch to other tasks.
+        """
+        if self._line or self._is_held() or not (self._turns or self._pace.free(self._handful)):
+            await self._line.wait(urgency)
+        else:
+            await self._turn()
+
+    def note(self, fact: Fact | Found | Visible, seconds: float) -> RateChanged | None:
+        """Learn from a call's reply and the seconds that it took; return what changed, if told.
+
+        Nothing is learnt of a rate that is not adaptive.
+        """
+        if self._governor is None:
+            return None
+        match fact:
+            case Deleted():
+                change = self._governor.accepted(self._now(), seconds)
+            case Throttled():
+                change = self._governor.throttled(self._now(), seconds)
+            case NotSent() | InDoubt() | ServerError():
+                return None
+            case _:
+                change = self._governor.accepted(self._now())
+        rate = self._governor.rate
+        if rate != self._pace.per_second:
+            self._turns = 0
+            self._pace.change(rate, single=rate < self._governor.ceiling)
+            self._handful = self._most_in_hand()
+        return change
+
+    def _most_in_hand(self) -> int:
+        return 1 if self._windows else max(1, int(self._pace.per_second / _HANDFUL))
+
+    def _is_held(self) -> bool:
+        if self._windows:
+            return self.held_s > 0
+        return self._now() < self._held_until
+
+    async def _turn(self) -> None:
+        while True:
+            while self._is_held():  # noqa: ASYNC110 - a pause may grow while one waits
+                await anyio.sleep(self.held_s)
+            if self._turns == 1 and self._pace.idle():
+                self._turns = 0  # the bucket has that one, too
+            if not self._turns:
+                await self._pace.take(self._handful)
+                self._turns += self._handful
+            if not self._is_held():
+                break
+        self._taken()
+
+    def _taken(self) -> None:
+        self._turns -= 1
+        for window in self._windows:
+            window.add(self._now())
+
+    def _give_back(self) -> None:
+        self._turns += 1

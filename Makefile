@@ -11,7 +11,7 @@ demo: .venv/.installed
 test: .venv/.developed
 	$(BIN)/pytest
 
-# BENCH has more words for it: make bench BENCH='--rows 1000000 --only csv gz --json out.json'
+# BENCH has more words for it: make bench BENCH='--rows 1000000 --only csv sdk --json out.json'
 bench: .venv/.benched
 	$(BIN)/python -m tests.benchmarks.bench $(BENCH)
 

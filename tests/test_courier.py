@@ -32,7 +32,7 @@ class Terminal:
 
 
 def moment(calls: int) -> Progress:
-    return Progress(10, {}, calls, 0, 0, 0.0, None, 0.0, None, "")
+    return Progress(10, {}, calls, 0, 0, 0.0, None, 0.0, None, None, "")
 
 
 def test_all_is_handed_on_in_order() -> None:

@@ -256,11 +256,6 @@ class Told:
         self.times += 1
 
 
-async def test_without_a_file_nothing_is_held_back() -> None:
-    """Where nothing is protected all may be sent."""
-    assert await Shield(None, Told()).held_back(1, (1, 2)) == frozenset()
-
-
 async def test_just_the_protected_runs_are_held_back(tmp_path: Path, protect: Protect) -> None:
     """Of a batch its protected runs are held back: all, some or none, and of no other result."""
     path = tmp_path / "keep.jsonl"

@@ -41,4 +41,6 @@ class Allowance:
         A bucket on the server was empty then as it is now, so this is what it lets through.
         """
         before, self._refused = self._refused, (now, self.total)
-        return None if before is None else (self.total - before[1]) / (now - before[0])
+        if before is None or now <= before[0]:
+            return None
+        return (self.total - before[1]) / (now - before[0])

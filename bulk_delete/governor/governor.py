@@ -37,7 +37,7 @@ _SEARCH = 0.5
 """A climb's step, and the first one where the refused rate was far from what is accepted."""
 
 _STEP_S = 1.0
-_HOLD_S = 8.0
+_HOLD_S = 20.0
 _MOST_HOLD_S = 240.0
 """Seconds between steps; before the first one after a refusal, doubled up to the last."""
 
@@ -66,6 +66,7 @@ class Governor:
         self._good: float | None = None
         self._bad = float("inf")
         self._step = _STEP
+        self._searching = True
         self._hold_s = _HOLD_S
         self._wait_s = 0.0
         self._changed_at = self._cut_at = self._refused_at = float("-inf")
@@ -84,19 +85,19 @@ class Governor:
         if now - seconds < self._cut_at + _ECHO_S:
             return None
         if now - self._refused_at > _QUIET_S + 2 * self._hold_s:
-            self._hold_s = _HOLD_S
-        elif self._good is not None:
-            self._hold_s = min(2 * self._hold_s, _MOST_HOLD_S)
-        self._refused_at = now
+            self._hold_s, self._searching = _HOLD_S, True
+        held_long = now - self._changed_at > _QUIET_S
+        good = None if held_long else self._good
         recent, average = self._allowance.recent(now), self._allowance.refused(now)
+        self._refused_at = now
         wait_s, step = self._hold_s, _STEP
-        if self._allowance.is_young(now):
-            rate = _UNDER * recent
-            wait_s, step = _STEP_S, _SEARCH
+        if good is not None:  # a climb was in vain
+            rate, self._searching = _GOOD * good, False
+            self._hold_s = min(2 * self._hold_s, _MOST_HOLD_S)
+        elif self._searching and self._allowance.is_young(now):
+            rate, wait_s, step = _UNDER * recent, _STEP_S, _SEARCH
         elif recent < _FELT * self.rate:
             rate = _UNDER * recent
-        elif self._good is not None:
-            rate = _GOOD * self._good
         elif average is not None and average < self.rate:
             rate = max(_UNDER * average, _LEAST_CUT * self.rate)
         else:

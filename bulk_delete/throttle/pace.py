@@ -9,6 +9,8 @@ _SLOW = 10.0
 _PUNCTUAL = 100.0
 """The same where the server's own limit is felt: it may refuse two calls that come together."""
 
+_SECOND = 1e9
+
 
 def burst(per_second: float, *, single: bool = False) -> float:
     """Return how many calls may leave together after an idle spell.
@@ -25,26 +27,28 @@ def burst(per_second: float, *, single: bool = False) -> float:
 class Pace:
     """Turns at an even rate.
 
-    The bucket holds seconds, not calls: it drains one second a second and a call adds what it
-    costs, 1/rate. So what was used stays used when the rate changes, and no burst comes of it.
+    The bucket holds time, not calls: it drains a nanosecond each nanosecond, and a call adds what
+    it costs, 1/rate. So what was used stays used when the rate changes, and no burst comes of it.
+    All that is added is a whole number, so that the limiter's sums are exact: where they are not,
+    it may go round for ever at one point in time.
     """
 
     def __init__(self, per_second: float) -> None:
-        seconds = burst(per_second) / per_second
-        self._bucket = AsyncLimiter(seconds, seconds)
+        size = _cost(burst(per_second), per_second)
+        self._bucket = AsyncLimiter(size, size / _SECOND)
         self._waiting: anyio.CancelScope | None = None
         self.per_second = per_second
 
     def change(self, per_second: float, *, single: bool) -> None:
         """Go on at another rate; who waits is reckoned anew."""
         self.per_second = per_second
-        self._bucket.max_rate = burst(per_second, single=single) / per_second
+        self._bucket.max_rate = _cost(burst(per_second, single=single), per_second)
         if self._waiting:
             self._waiting.cancel()
 
     def free(self, calls: int = 1) -> bool:
         """Tell whether so many calls need not wait."""
-        return self._bucket.has_capacity(calls / self.per_second)
+        return self._bucket.has_capacity(_cost(calls, self.per_second))
 
     def idle(self) -> bool:
         """Tell whether no call has left of late."""
@@ -57,7 +61,12 @@ class Pace:
         """
         while not self.free(calls):
             with anyio.CancelScope() as self._waiting:
-                await self._bucket.acquire(calls / self.per_second)
+                await self._bucket.acquire(_cost(calls, self.per_second))
                 return
             # the rate has changed
-        await self._bucket.acquire(calls / self.per_second)
+        await self._bucket.acquire(_cost(calls, self.per_second))
+
+
+def _cost(calls: float, per_second: float) -> float:
+    """Return the nanoseconds of so many calls, as a whole number."""
+    return float(round(calls * _SECOND / per_second))

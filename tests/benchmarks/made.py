@@ -5,6 +5,9 @@ below what its parent had when it forked, so the process that measures has to st
 
 Nothing is drawn and kept: the rows of a file have numbers, the numbers come shuffled, and both ids
 follow from the number. So a piece of a file takes the same memory however long the file is.
+
+The shapes for sending have no row twice. Beside their file stands FILE.calls, which has the fewest
+calls that delete its runs: on each line a result, a tab, and the body of a call.
 """
 
 import gzip
@@ -49,6 +52,9 @@ COLUMNS = {
     "score": [f"{score / 1000:.3f}" for score in range(1000)],
     "scenario": [f"scenario {scenario}" for scenario in range(500)],
 }
+RUNS_A_CALL = 100
+ZIPF_LARGEST, ZIPF_EXPONENT = 100_000, 1.42  # runs of result k: largest / k^exponent, down to 1
+SENT = ("ones", "hundreds", "zipf")  # the shapes for sending
 BAD_ROWS = ["1041,n/a\n", "1041\n", "x1041,7\n", "1041,12x4\n"]  # DuckDB takes none of them either
 
 
@@ -149,7 +155,51 @@ def write_groups(rows: int, file: BufferedIOBase) -> dict[str, int]:
     return {name: count * IDS_A_LINE for name, count in counts.items()}
 
 
+def sizes_of(shape: str, rows: int) -> Numbers:
+    """Return how many runs each result has. ROWS does not count for zipf, which is as it is."""
+    if shape != "zipf":
+        size = RUNS_A_CALL if shape == "hundreds" else 1
+        return np.full(rows // size, size, np.uint64)
+    ranks = np.arange(1, ZIPF_LARGEST, dtype=np.float64)
+    sizes = (ZIPF_LARGEST / ranks**ZIPF_EXPONENT).astype(np.uint64)
+    return sizes[sizes > 0]
+
+
+def calls_of(sizes: Numbers) -> Numbers:
+    return (sizes + np.uint64(RUNS_A_CALL - 1)) // np.uint64(RUNS_A_CALL)
+
+
+def write_sent(shape: str, rows: int, path: Path) -> dict[str, int]:
+    """Write one run a row, and the calls. The runs of a result have numbers in a row.
+
+    `digest` is the sum of result times run, modulo 2^64.
+    """
+    sizes = sizes_of(shape, rows)
+    ends = np.cumsum(sizes)
+    planned, digest = int(ends[-1]), 0
+    with path.open("wb") as file:
+        file.write(PLAIN[0].encode())
+        for numbers in pieces(planned, PIECE):
+            results = np.searchsorted(ends, numbers, side="right").astype(np.uint64) + FIRST_RESULT
+            runs = numbers + FIRST_RUN
+            digest += int((results * runs).sum())
+            lines = filled(PLAIN[1], results, runs)
+            file.write(lines[lines != 0].tobytes())
+    with path.with_name(f"{path.name}.calls").open("wb") as file:
+        for result, (size, end) in enumerate(zip(sizes.tolist(), ends.tolist(), strict=True)):
+            for start in range(end - size, end, RUNS_A_CALL):
+                runs_of_call = range(start, min(start + RUNS_A_CALL, end))
+                ids = ", ".join(str(run + int(FIRST_RUN)) for run in runs_of_call)
+                file.write(f'{result + int(FIRST_RESULT)}\t{{"run_ids": [{ids}]}}\n'.encode())
+    calls = calls_of(sizes)
+    counts = {"rows": planned, "rejected": 0, "duplicates": 0, "planned": planned}
+    lanes = {"calls": int(calls.sum()), "longest": int(calls.max())}
+    return counts | lanes | {"results": len(sizes), "digest": digest % 2**64}
+
+
 def make(shape: str, rows: int, path: Path) -> dict[str, int]:
+    if shape in SENT:
+        return write_sent(shape, rows, path)
     # 6 is the level of the gzip command; Python's own is 9, which only takes longer to make.
     with gzip.open(path, "wb", 6) if path.suffix == ".gz" else path.open("wb") as file:
         return write_groups(rows, file) if shape == "grouped" else write_rows(shape, rows, file)

@@ -126,9 +126,11 @@ def test_the_first_line_of_an_execution(command: Command, sandbox: Running) -> N
         },
         "limits": {
             "rate": "100/s",
+            "adaptive": True,
             "concurrency": 8,
             "timeout_s": 60.0,
             "attempts": 5,
+            "settle": "read-back",
             "max_failures": "20%",
         },
         "approved_by": "--yes",
@@ -331,7 +333,7 @@ def test_an_api_that_is_away_ends_with_5(command: Command, sandbox: Running) -> 
 
 def test_resume_needs_no_input(command: Command, sandbox: Running) -> None:
     """`resume` goes on with the saved plan when the input is gone, and skips failures on demand."""
-    path = write_csv(command.home / "runs.csv", [*PAIRS, Pair(PAIRS[0].result_id, 1)])
+    path = write_csv(command.home / "runs.csv", [*PAIRS, Pair(1, 1)])
     with sandbox(world()) as api:
         done = command.run("run", "runs.csv", "--yes", "--base-url", api.url)
         assert done.returncode == 1
@@ -398,12 +400,13 @@ def test_a_job_belongs_to_one_api(command: Command, sandbox: Running) -> None:
 
 
 def test_bad_runs_stand_alone(command: Command, sandbox: Running) -> None:
-    """With three runs that the API does not know, 97 % are deleted and three are in failed.csv."""
+    """Where nothing is read back, three runs that the API does not know are split off and listed."""
     result = PAIRS[0].result_id
     bad = [Pair(result, run) for run in (1, 2, 9_999_999)]
     write_csv(command.home / "runs.csv", [*PAIRS, *bad])
     with sandbox(world()) as api:
-        done = command.run("run", "runs.csv", "--yes", "--base-url", api.url)
+        words = ("--yes", "--settle", "resend", "--base-url", api.url)
+        done = command.run("run", "runs.csv", *words)
     assert done.returncode == 1
     assert api.left == set()
     listed = (command.folder() / "failed.csv").read_text().splitlines()[1:]
@@ -494,7 +497,7 @@ def test_quiet_is_quiet(command: Command, sandbox: Running) -> None:
 
 def test_quiet_still_says_what_went_wrong(command: Command, sandbox: Running) -> None:
     """With --quiet a job that does not end well prints its summary."""
-    write_csv(command.home / "runs.csv", [Pair(PAIRS[0].result_id, 1)])
+    write_csv(command.home / "runs.csv", [Pair(1, 1)])
     with sandbox(world()) as api:
         failed = command.run("run", "runs.csv", "--yes", "--quiet", "--base-url", api.url)
     assert failed.returncode == 1

@@ -18,7 +18,7 @@ from cekura import APIError, AuthenticationError, Cekura, NotFoundError, RateLim
 from bulk_delete.errors import InvalidInput
 from bulk_delete.model import MAX_ID, Pair
 from bulk_delete.sandbox import CallLog, Faults, Server, World, in_background, serve
-from bulk_delete.sandbox.faults import RateLimit
+from bulk_delete.sandbox.limits import RateLimit
 from tests.conftest import KEY, Sandbox
 
 Open = Callable[..., contextlib.AbstractContextManager[Sandbox]]

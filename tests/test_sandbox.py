@@ -5,21 +5,27 @@ import http.client
 import io
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from cekura import APIError, AuthenticationError, Cekura, NotFoundError, RateLimitError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bulk_delete.cli.app import app
+from bulk_delete.cli.rehearsal import faults_of
 from bulk_delete.errors import InvalidInput
 from bulk_delete.model import MAX_ID, Pair
-from bulk_delete.sandbox import CallLog, Faults, Server, World, in_background, serve
-from bulk_delete.sandbox.faults import RateLimit
-from tests.conftest import KEY, Sandbox
+from bulk_delete.sandbox import CallLog, Faults, Outage, Server, World, in_background, serve
+from bulk_delete.sandbox.limits import Presence, Queue, RateLimit, TokenBucket
+from tests.conftest import KEY, Command, Sandbox
 
 Open = Callable[..., contextlib.AbstractContextManager[Sandbox]]
 
@@ -894,3 +900,257 @@ def test_the_vendors_sdk_reads_the_delay_of_a_429(sandbox: Open) -> None:
             sdk.results.delete_runs(1, run_ids=[11])
         assert throttled.value.retry_after == "50"
         assert box.left == set(small().pairs())
+
+
+# Rehearsing what an engine must live with
+
+
+@pytest.mark.parametrize(
+    ("read_back", "status"), [("allowed", 200), ("forbidden", 403), ("missing", 404)]
+)
+def test_reading_can_be_refused_while_deleting_is_not(
+    sandbox: Open, read_back: str, status: int
+) -> None:
+    """Told so, every read is a 403 or a 404 with its detail, and deletions go on."""
+    faults = Faults(read_back=read_back)  # type: ignore[arg-type]  # one of the Literal's words
+    with sandbox(small(), faults) as box:
+        for path in ("runs/bulk/?run_ids=11", "results/1/", "runs/11/", "runs/", "results/"):
+            answer = ask(box, "GET", f"/test_framework/v2/{path}")
+            assert answer.status == status
+            assert status == 200 or answer.json["detail"]
+        assert delete(box, 1, [11]).status == 204
+
+
+def test_reading_that_is_refused_still_wants_a_key(sandbox: Open) -> None:
+    """Without a key a read is a 401, whatever it would be with one."""
+    with sandbox(small(), Faults(read_back="missing"), key=KEY) as box:
+        assert ask(box, "GET", "/test_framework/v2/results/1/", key="wrong").status == 401
+
+
+def test_reads_are_counted_apart(sandbox: Open) -> None:
+    """The log has the time and the path of every read, refused ones as well, and no deletion."""
+    with sandbox(small(), key=KEY) as box:
+        read(box, "runs/bulk/?run_ids=11,12")
+        ask(box, "GET", "/test_framework/v2/results/9/")
+        ask(box, "GET", "/test_framework/v2/results/1/", key="wrong")
+        delete(box, 1, [11])
+        reads = box.server.log.reads
+        assert [path for _, path in reads] == [
+            "/test_framework/v2/runs/bulk/?run_ids=11,12",
+            "/test_framework/v2/results/9/",
+            "/test_framework/v2/results/1/",
+        ]
+        assert [at for at, _ in reads] == sorted(at for at, _ in reads)
+        assert box.server.log.calls == 1
+
+
+@pytest.mark.parametrize("size", [1, 5000, 300_000])
+def test_runs_can_be_made_large(sandbox: Open, size: int) -> None:
+    """Each transcript is at least as long as asked for, and the rest of the run is as without."""
+    with sandbox(small()) as box:
+        plain = read(box, "runs/bulk/?run_ids=11,12,21")
+    with sandbox(small(), Faults(run_bytes=size)) as box:
+        delete(box, 1, [12])
+        answer = ask(box, "GET", "/test_framework/v2/runs/bulk/?run_ids=11,12,21")
+        one = read(box, "runs/11/")
+        none = read(box, "runs/bulk/?run_ids=12")
+    assert answer.headers["Content-Type"].startswith("application/json")
+    large = answer.json
+    assert large[0] == one
+    assert none == []
+    for run in large:
+        assert size <= len(json.dumps(run.pop("transcript"))) < size + 2000
+    for run in plain:
+        assert run.pop("transcript") == []
+    assert large == [run for run in plain if run["id"] != 12]
+
+
+def test_large_runs_are_never_held_together() -> None:
+    """A reply of a hundred MB is written without the server growing by as much."""
+    world = World.of(Pair(1, run) for run in range(1, 101))
+    server = Server(world, Faults(run_bytes=2**20), seed=1, key=None, log=CallLog())
+    ids = ",".join(map(str, range(1, 101)))
+    with in_background(server) as url:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+        path = f"/test_framework/v2/runs/bulk/?run_ids={ids}"
+        tracemalloc.start()
+        try:
+            connection.request("GET", path, headers={"X-CEKURA-API-KEY": KEY})
+            response = connection.getresponse()
+            length = 0
+            while piece := response.read(65536):
+                length += len(piece)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            connection.close()
+    assert length > 100 * 2**20
+    assert peak < 5 * 2**20
+
+
+def test_a_queue_makes_calls_wait_and_refuses_none(sandbox: Open) -> None:
+    """Above the capacity calls are slow: they are served one by one, and all are served."""
+    world = World.of(Pair(1, run) for run in range(1, 9))
+    with sandbox(world, Faults(capacity=20)) as box:
+        started = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            calls = [pool.submit(delete, box, 1, [run]) for run in range(1, 9)]
+        assert {call.result().status for call in calls} == {204}
+        assert time.monotonic() - started >= 7 / 20
+        assert box.left == set()
+
+
+@settings(deadline=None)
+@given(st.floats(0.5, 500), st.lists(st.floats(0, 0.5), min_size=1, max_size=60))
+def test_a_queue_serves_its_capacity(capacity: float, gaps: list[float]) -> None:
+    """Calls are served in their order, a service time apart, and at once where nothing waits."""
+    now = 0.0
+    queue = Queue(capacity, lambda: now)
+    served = []
+    for gap in gaps:
+        now += gap
+        wait = queue.wait()
+        assert wait >= 0
+        served.append(now + wait)
+    assert served[0] == gaps[0]
+    for before, after in pairwise(served):
+        assert after - before >= 1 / capacity - 1e-9
+
+
+def test_without_a_capacity_nothing_queues() -> None:
+    """A server without a capacity serves any number of calls at once."""
+    queue = Queue(None, lambda: 5.0)
+    assert [queue.wait() for _ in range(100)] == [0.0] * 100
+
+
+def test_a_bucket_lets_its_burst_through_at_once(sandbox: Open) -> None:
+    """With a burst, so many calls pass in one go; the next is a 429 that tells when to return."""
+    with sandbox(small(), Faults(rate=RARELY, burst=3)) as box:
+        answers = [delete(box, 1, [run]) for run in (11, 12, 13)]
+        assert [answer.status for answer in answers] == [204, 204, 204]
+        refused = ask(box, "GET", "/test_framework/v2/runs/")
+        assert refused.status == 429
+        assert 30 <= int(refused.headers["Retry-After"]) <= 50
+
+
+@settings(deadline=None)
+@given(
+    st.floats(0.5, 500),
+    st.integers(1, 50),
+    st.lists(st.floats(0, 0.2), min_size=1, max_size=300),
+)
+def test_a_bucket_holds_no_more_than_its_burst(rate: float, burst: int, gaps: list[float]) -> None:
+    """In any span of t seconds at most burst + rate * t calls pass, and what is told is enough."""
+    now = 100.0
+    bucket = TokenBucket(rate, burst)
+    taken: list[float] = []
+    for gap in gaps:
+        now += gap
+        wait = bucket.wait(now)
+        if wait:
+            now += wait + 1e-6
+            assert bucket.wait(now) == 0
+        taken.append(now)
+    for first, start in enumerate(taken):
+        for last in range(first, len(taken)):
+            span = taken[last] - start
+            assert last - first + 1 <= burst + rate * span + 1e-3
+
+
+def test_a_429_can_ask_for_a_year(sandbox: Open) -> None:
+    """Told so, Retry-After is beyond all reason."""
+    with sandbox(small(), Faults(rate=RARELY, retry_after="absurd")) as box:
+        delete(box, 1, [11])
+        assert delete(box, 1, [12]).headers["Retry-After"] == "31536000"
+
+
+def test_in_an_outage_every_call_is_a_503_without_effect(sandbox: Open) -> None:
+    """From the first deletion on, all calls are a 503 without Retry-After, and nothing is done."""
+    with sandbox(small(), Faults(outage=Outage(0.0, 3600.0))) as box:
+        assert read(box, "runs/")["count"] == 4
+        for answer in (delete(box, 1, [11]), ask(box, "GET", "/test_framework/v2/runs/")):
+            assert answer.status == 503
+            assert answer.json["detail"]
+            assert answer.headers["Retry-After"] is None
+        assert box.left == set(small().pairs())
+        assert [(call.status, call.applied) for call in box.calls] == [(503, ())]
+
+
+def test_an_outage_begins_and_ends() -> None:
+    """The outage counts from the first deletion, lasts as long as it was told, and is over."""
+    now = 0.0
+    presence = Presence(Outage(5.0, 20.0), lambda: now)
+
+    def out(at: float, *, deletes: bool = True) -> bool:
+        nonlocal now
+        now = at
+        return presence.is_out(deletes=deletes)
+
+    assert not out(90, deletes=False)
+    assert not out(100)
+    assert [out(at) for at in (104.9, 105, 124.9, 125, 1000)] == [False, True, True, False, False]
+    assert [out(at, deletes=False) for at in (110, 126)] == [True, False]
+
+
+# The command's switches
+
+
+def faults_from(*words: str) -> Faults:
+    """Read switches as the command does, without serving."""
+    return faults_of(app.commands["sandbox"].make_context("sandbox", list(words)).params)
+
+
+def test_the_switches_become_faults() -> None:
+    """Each switch sets the field of its name; without any there is no fault."""
+    assert faults_from() == Faults()
+    assert faults_from(
+        *("--capacity", "50/s", "--rate-limit", "600/m", "--burst", "5"),
+        *("--retry-after", "absurd", "--outage", "5s+20s"),
+        *("--read-back", "forbidden", "--run-bytes", "1000", "--latency", "20ms"),
+    ) == Faults(
+        latency_s=0.02,
+        capacity=50.0,
+        rate=10.0,
+        burst=5,
+        retry_after="absurd",
+        outage=Outage(5.0, 20.0),
+        read_back="forbidden",
+        run_bytes=1000,
+    )
+    assert faults_from("--outage", "0s+500ms").outage == Outage(0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--capacity", "50"),
+        ("--burst", "5"),
+        ("--outage", "5s"),
+        ("--outage", "+5s"),
+        ("--outage", "5s+0s"),
+        ("--outage", "5s+20s+1s"),
+    ],
+    ids=" ".join,
+)
+def test_a_switch_that_cannot_be_read_is_refused(words: tuple[str, ...]) -> None:
+    """A rate, burst or outage that makes no sense ends before anything is served."""
+    with pytest.raises(InvalidInput, match="sandbox"):
+        faults_from(*words)
+
+
+def test_the_command_serves_what_its_switches_say(command: Command) -> None:
+    """The real command serves with its switches, and ends on SIGTERM with a count of the calls."""
+    process = command.start(
+        *("sandbox", "--port", 0, "--results", 2, "--runs", 4),
+        *("--read-back", "forbidden", "--outage", "0s+1h"),
+    )
+    assert process.stderr is not None
+    try:
+        url = process.stderr.readline().split()[2].removesuffix(":")
+        assert ask(url, "GET", "/test_framework/v2/runs/").status == 403
+        assert delete(url, 1001, [500_001]).status == 503
+    finally:
+        process.terminate()
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "1 delete calls (1 with 503); 4 runs left." in told

@@ -173,14 +173,19 @@ def resume(
 )
 @click.option("--key", metavar="KEY", help="The only key accepted; else any.")
 @click.option("--latency", default="0", metavar="TIME", help="Between effect and reply, as 20ms.")
+@click.option("--capacity", metavar="N/s", help="Above this rate calls queue, and take longer.")
 @click.option("--rate-limit", metavar="N/s", help="429 above this rate.")
 @click.option(
+    "--burst", type=click.IntRange(1), metavar="N", help="Let so many through at once, then 429."
+)
+@click.option(
     "--retry-after",
-    type=click.Choice(["seconds", "date", "none"]),
+    type=click.Choice(["seconds", "date", "absurd", "none"]),
     default="seconds",
     show_default=True,
     help="How a 429 tells when to come back.",
 )
+@click.option("--outage", metavar="TIME+TIME", help="503 to all: after how long, for how long.")
 @click.option("--error-before", default="0%", metavar="N%", help="500 with no effect.")
 @click.option("--error-after", default="0%", metavar="N%", help="500 after the effect.")
 @click.option("--reset-before", default="0%", metavar="N%", help="Connection reset, no effect.")
@@ -198,6 +203,20 @@ def resume(
     default="400",
     show_default=True,
     help="Reply to a call with a run that is not in the result.",
+)
+@click.option(
+    "--read-back",
+    type=click.Choice(["allowed", "forbidden", "missing"]),
+    default="allowed",
+    show_default=True,
+    help="Reply to reading: 200, 403 or 404.",
+)
+@click.option(
+    "--run-bytes",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Length of each run's transcript.",
 )
 @click.option(
     "--ledger",

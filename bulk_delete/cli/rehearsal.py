@@ -27,7 +27,16 @@ from bulk_delete.folder import write_whole
 from bulk_delete.model import Pair
 from bulk_delete.runner.job import open_job
 from bulk_delete.runner.order import Order
-from bulk_delete.sandbox import CallLog, Faults, Server, World, in_background, serve
+from bulk_delete.sandbox import (
+    CallLog,
+    Faults,
+    Outage,
+    Server,
+    World,
+    in_background,
+    new_loop,
+    serve,
+)
 from bulk_delete.sources import Source
 
 
@@ -59,7 +68,8 @@ def serve_sandbox(
                 "Ctrl-C ends it.\n"
             )
 
-        asyncio.run(_until_signal(server, port, ready))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_until_signal(server, port, ready))
     left = len(world.live_run_ids())
     statuses = ", ".join(
         f"{count:,} with {status}" for status, count in sorted(log.statuses.items())
@@ -85,18 +95,25 @@ async def _until_signal(server: Server, port: int, ready: Any) -> None:  # noqa:
 
 def faults_of(switches: dict[str, Any]) -> Faults:
     """Read the switches as they stand on the command line. Raises InvalidInput."""
-    latency, limit = switches["latency"], switches["rate_limit"]
+    latency, limit, capacity = (switches[name] for name in ("latency", "rate_limit", "capacity"))
+    if switches["burst"] and not limit:
+        raise InvalidInput("sandbox: --burst needs a --rate-limit")
     try:
         return Faults(
             latency_s=0.0 if latency == "0" else parse_seconds(latency),
+            capacity=parse_rate(capacity).per_second if capacity else None,
             rate=parse_rate(limit).per_second if limit else None,
+            burst=switches["burst"],
             retry_after=switches["retry_after"],
+            outage=_outage(switches["outage"]) if switches["outage"] else None,
             error_before=_share(switches["error_before"]),
             error_after=_share(switches["error_after"]),
             reset_before=_share(switches["reset_before"]),
             reset_after=_share(switches["reset_after"]),
             deleted_run=switches["deleted_run"],
             unknown_run=switches["unknown_run"],
+            read_back=switches["read_back"],
+            run_bytes=switches["run_bytes"],
         )
     except ValueError as error:
         raise InvalidInput(f"sandbox: {error}") from None
@@ -111,6 +128,14 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"{text!r} is no share; give one as 2%")
     return share
+
+
+def _outage(text: str) -> Outage:
+    start, plus, length = text.partition("+")
+    if not plus:
+        raise ValueError(f"{text!r} is no outage; give its start and length, as 5s+20s")
+    at_once = start.strip() in {"0", "0s"}
+    return Outage(0.0 if at_once else parse_seconds(start), parse_seconds(length))
 
 
 def _world_of(source: str) -> World:

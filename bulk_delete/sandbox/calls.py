@@ -24,10 +24,14 @@ class Call:
 
 
 class CallLog:
-    """Counts the calls and, given a file, writes each as a line before it is answered."""
+    """Counts the delete calls and, given a file, writes each as a line before it is answered.
+
+    `reads` has every other call: the server's clock in seconds, and the path with its query.
+    """
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self.calls = 0
+        self.reads: list[tuple[float, str]] = []
         self.statuses: Counter[str] = Counter()
         self.most_at_once: Counter[int] = Counter()
         self._open: Counter[int] = Counter()

@@ -1,32 +1,44 @@
 """What can be made to go wrong, and how the server answers what the contract leaves open."""
 
 import random
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import Literal
 
 Answer = Literal["204", "400", "404"]
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """Shares are 0 … 1 of the delete calls. `rate` is calls per second; None: no limit.
+class Outage:
+    """From `start_s` after the first delete call every call is answered with 503."""
 
-    `deleted_run` and `unknown_run` say how a call is answered that names a run already deleted,
-    or one that is not in the result; 204 passes over them.
+    start_s: float
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Shares are 0 … 1 of the delete calls; rates are calls per second of every kind.
+
+    Above `rate` a call is a 429, in any one second, or, with a `burst`, as soon as a bucket of so
+    many tokens is empty. Above `capacity` calls wait in a queue. `deleted_run` and `unknown_run`
+    say how a call is answered that names a run already deleted, or one that is not in the result;
+    204 passes over them. `run_bytes` is the least length of a run's transcript where it is read.
     """
 
     latency_s: float = 0.0
+    capacity: float | None = None
     rate: float | None = None
-    retry_after: Literal["seconds", "date", "none"] = "seconds"
+    burst: int | None = None
+    retry_after: Literal["seconds", "date", "absurd", "none"] = "seconds"
+    outage: Outage | None = None
     error_before: float = 0.0
     error_after: float = 0.0
     reset_before: float = 0.0
     reset_after: float = 0.0
     deleted_run: Answer = "204"
     unknown_run: Answer = "400"
+    read_back: Literal["allowed", "forbidden", "missing"] = "allowed"
+    run_bytes: int = 0
 
 
 Fate = Literal["error_before", "error_after", "reset_before", "reset_after"]
@@ -47,35 +59,3 @@ class Dice:
                 return fate
             drawn -= share
         return None
-
-
-class RateLimit:
-    """At most `rate` calls in any one second."""
-
-    def __init__(
-        self, faults: Faults, clock: Callable[[], float], wall: Callable[[], float]
-    ) -> None:
-        self._faults = faults
-        self._clock = clock
-        self._wall = wall
-        self._taken: deque[float] = deque()
-
-    def refusal(self) -> dict[str, str] | None:
-        """Count a call; return the headers of a 429 when it is one too many."""
-        rate = self._faults.rate
-        if rate is None:
-            return None
-        now = self._clock()
-        span = max(1.0, 1.0 / rate)
-        while self._taken and now - self._taken[0] >= span:
-            self._taken.popleft()
-        if len(self._taken) < max(1, int(rate)):
-            self._taken.append(now)
-            return None
-        match self._faults.retry_after:
-            case "seconds":
-                return {"Retry-After": str(max(1, round(span)))}
-            case "date":
-                return {"Retry-After": formatdate(self._wall() + max(1, round(span)), usegmt=True)}
-            case "none":
-                return {}

@@ -9,35 +9,21 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
 
 from aiohttp import web
 
 from bulk_delete.model import MAX_BATCH, MAX_ID
 from bulk_delete.sandbox.calls import Call, CallLog
-from bulk_delete.sandbox.faults import Dice, Fate, Faults, RateLimit
+from bulk_delete.sandbox.faults import Dice, Fate, Faults
+from bulk_delete.sandbox.limits import Presence, Queue, RateLimit
+from bulk_delete.sandbox.reading import Reading
+from bulk_delete.sandbox.replies import ProblemError, as_json, is_id
 from bulk_delete.sandbox.world import World
 
 KEY_HEADER = "X-CEKURA-API-KEY"
-MAX_PAGE = 1000
-_DEFAULT_PAGE = 100
-_MOST_DIGITS = len(str(MAX_ID))
 
-_FIRST = datetime(1, 1, 2, tzinfo=UTC)
-_LAST = datetime(9999, 12, 30, tzinfo=UTC)
-_T = TypeVar("_T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class _ProblemError(Exception):
-    """A request that is answered with an error; `body` as the API words it."""
-
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +49,24 @@ class Server:
         self._faults = faults
         self._key = key
         self._dice = Dice(faults, seed)
+        self._presence = Presence(faults.outage, time.monotonic)
         self._limit = RateLimit(faults, time.monotonic, time.time)
+        self._queue = Queue(faults.capacity, time.monotonic)
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=1 << 20)
+        reading = Reading(self.world, self._faults.run_bytes)
         for version in ("v1", "v2"):
             for results in ("results", "results-external"):
                 base = f"/test_framework/{version}/{results}"
                 _add(app, "POST", base + "/{id:[0-9]{1,19}}/delete_runs", self._delete_runs)
-                _add(app, "GET", base + "/{id:[0-9]{1,19}}", self._result)
-                _add(app, "GET", base, self._results)
+                _add(app, "GET", base + "/{id:[0-9]{1,19}}", reading.result)
+                _add(app, "GET", base, reading.results)
             for runs in ("runs", "runs-external"):
                 base = f"/test_framework/{version}/{runs}"
-                _add(app, "GET", base + "/bulk", self._bulk)
-                _add(app, "GET", base + "/{id:[0-9]{1,19}}", self._run)
-                _add(app, "GET", base, self._runs)
+                _add(app, "GET", base + "/bulk", reading.bulk)
+                _add(app, "GET", base + "/{id:[0-9]{1,19}}", reading.run)
+                _add(app, "GET", base, reading.runs)
         return app
 
     @web.middleware
@@ -88,6 +77,7 @@ class Server:
         its runs deleted.
         """
         if request.match_info.handler != self._delete_runs:
+            self.log.reads.append((time.monotonic(), request.path_qs))
             response = await self._answer(request, handler)
             await asyncio.sleep(self._faults.latency_s)
             return response
@@ -117,17 +107,28 @@ class Server:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            if self._presence.is_out(deletes=request.match_info.handler == self._delete_runs):
+                return as_json({"detail": "Service unavailable."}, 503)
             headers = self._limit.refusal()
             if headers is not None:
-                return _json({"detail": "Request was throttled."}, 429, headers)
-            key = request.headers.get(KEY_HEADER, "").strip()
-            if not key or (self._key is not None and key != self._key):
-                raise _ProblemError(401, {"detail": "Invalid API key."})  # noqa: TRY301 - one place words them
+                return as_json({"detail": "Request was throttled."}, 429, headers)
+            if wait := self._queue.wait():
+                await asyncio.sleep(wait)
+            self._check_access(request)
             return await handler(request)
-        except _ProblemError as problem:
-            return _json(problem.body, problem.status)
+        except ProblemError as problem:
+            return as_json(problem.body, problem.status)
         except web.HTTPException as error:
-            return _json({"detail": error.reason}, error.status)
+            return as_json({"detail": error.reason}, error.status)
+
+    def _check_access(self, request: web.Request) -> None:
+        key = request.headers.get(KEY_HEADER, "").strip()
+        if not key or (self._key is not None and key != self._key):
+            raise ProblemError(401, {"detail": "Invalid API key."})
+        if request.method == "GET" and self._faults.read_back == "forbidden":
+            raise ProblemError(403, {"detail": "You do not have permission to read."})
+        if request.method == "GET" and self._faults.read_back == "missing":
+            raise ProblemError(404, {"detail": "Not found."})
 
     async def _delete_runs(self, request: web.Request) -> web.StreamResponse:
         result_id = int(request.match_info["id"])
@@ -140,12 +141,12 @@ class Server:
             applied = self.world.delete(result_id, run_ids)
         request[_EFFECT] = _Effect(run_ids, tuple(applied), fate)
         if fate in {"error_before", "error_after"}:
-            return _json({"detail": "Internal server error."}, 500)
+            return as_json({"detail": "Internal server error."}, 500)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     def _check(self, result_id: int, run_ids: tuple[int, ...]) -> None:
         if result_id not in self.world.live:
-            raise _ProblemError(404, {"detail": "No Result matches the given query."})
+            raise ProblemError(404, {"detail": "No Result matches the given query."})
         live, deleted = self.world.live[result_id], self.world.deleted[result_id]
         for answer, odd in (
             (self._faults.deleted_run, [run for run in run_ids if run in deleted]),
@@ -156,60 +157,9 @@ class Server:
         ):
             if odd and answer == "400":
                 shown = ", ".join(map(str, odd[:5]))
-                raise _ProblemError(400, {"run_ids": [f"Invalid run ids: {shown}"]})
+                raise ProblemError(400, {"run_ids": [f"Invalid run ids: {shown}"]})
             if odd and answer == "404":
-                raise _ProblemError(404, {"detail": "No Run matches the given query."})
-
-    async def _result(self, request: web.Request) -> web.StreamResponse:
-        found = self.world.result(int(request.match_info["id"]))
-        if found is None:
-            raise _ProblemError(404, {"detail": "No Result matches the given query."})
-        return _json(found)
-
-    async def _run(self, request: web.Request) -> web.StreamResponse:
-        found = self.world.run(int(request.match_info["id"]))
-        if found is None:
-            raise _ProblemError(404, {"detail": "No Run matches the given query."})
-        return _json(found)
-
-    async def _results(self, request: web.Request) -> web.StreamResponse:
-        ids = sorted(self.world.live)
-        return _page(request, ids, lambda result_id: self._short(self.world.result(result_id)))
-
-    async def _runs(self, request: web.Request) -> web.StreamResponse:
-        ids = self._scoped(request, self.world.live_run_ids())
-        ordering = request.query.get("ordering", "-id")
-        field = ordering.removeprefix("-")
-        if field not in {"id", "result_id", "timestamp"}:
-            raise _ProblemError(400, {"ordering": [f"{ordering!r} is not a valid choice."]})
-        found = [self.world.run(run) or {} for run in ids]
-        found.sort(key=lambda run: (run[field], run["id"]), reverse=ordering.startswith("-"))
-        return _page(request, found, self._short)
-
-    async def _bulk(self, request: web.Request) -> web.StreamResponse:
-        words = request.query.get("run_ids", "").split(",")
-        if not all(_is_id(word.strip()) for word in words):
-            raise _ProblemError(400, {"run_ids": ["run_ids must be comma-separated integers"]})
-        ids = self._scoped(request, [int(word) for word in words])
-        return _json([run for run in map(self.world.run, ids) if run])
-
-    def _scoped(self, request: web.Request, ids: list[int]) -> list[int]:
-        for field in ("result_id", "agent_id", "project_id", "status"):
-            if wanted := request.query.get(field):
-                ids = [run for run in ids if str((self.world.run(run) or {}).get(field)) == wanted]
-        begin, end = (_time(request, f"created_at_{bound}") for bound in ("from", "to"))
-        if begin or end:
-            ids = [
-                run
-                for run in ids
-                if (begin or _FIRST) <= self.world.created_at(run) <= (end or _LAST)
-            ]
-        return ids
-
-    @staticmethod
-    def _short(found: dict[str, Any] | None) -> dict[str, Any]:
-        left_out = {"transcript", "evaluation", "metadata", "runs"}
-        return {key: value for key, value in (found or {}).items() if key not in left_out}
+                raise ProblemError(404, {"detail": "No Run matches the given query."})
 
 
 def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
@@ -218,83 +168,34 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
 
 
 async def _run_ids(request: web.Request) -> tuple[int, ...]:
-    """Read the body in any of its three content types. Raises _ProblemError."""
+    """Read the body in any of its three content types. Raises ProblemError."""
     if request.content_type == "application/json":
         try:
             body = json.loads(await request.read())
         except (ValueError, RecursionError) as error:
-            raise _ProblemError(400, {"detail": f"JSON parse error - {error}"}) from None
+            raise ProblemError(400, {"detail": f"JSON parse error - {error}"}) from None
         if not isinstance(body, dict):
-            raise _ProblemError(400, {"non_field_errors": ["Invalid data. Expected a dictionary."]})
+            raise ProblemError(400, {"non_field_errors": ["Invalid data. Expected a dictionary."]})
         values = body.get("run_ids")
     elif request.content_type in {"application/x-www-form-urlencoded", "multipart/form-data"}:
         try:
             form = await request.post()
         except (ValueError, LookupError) as error:
-            raise _ProblemError(400, {"detail": f"Form parse error - {error}"}) from None
+            raise ProblemError(400, {"detail": f"Form parse error - {error}"}) from None
         values = [
-            int(value) if isinstance(value, str) and _is_id(value) else value
+            int(value) if isinstance(value, str) and is_id(value) else value
             for value in form.getall("run_ids", [])
         ] or None
     else:
-        raise _ProblemError(415, {"detail": "Unsupported media type in request."})
+        raise ProblemError(415, {"detail": "Unsupported media type in request."})
     if values is None:
-        raise _ProblemError(400, {"run_ids": ["This field is required."]})
+        raise ProblemError(400, {"run_ids": ["This field is required."]})
     if not isinstance(values, list) or not values:
-        raise _ProblemError(400, {"run_ids": ["Expected a list of items that is not empty."]})
+        raise ProblemError(400, {"run_ids": ["Expected a list of items that is not empty."]})
     if len(values) > MAX_BATCH:
-        raise _ProblemError(
+        raise ProblemError(
             400, {"run_ids": [f"Ensure this field has no more than {MAX_BATCH} elements."]}
         )
     if not all(type(value) is int and 0 < value <= MAX_ID for value in values):
-        raise _ProblemError(400, {"run_ids": ["A valid integer is required."]})
+        raise ProblemError(400, {"run_ids": ["A valid integer is required."]})
     return tuple(values)
-
-
-def _time(request: web.Request, name: str) -> datetime | None:
-    text = request.query.get(name)
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise _ProblemError(400, {name: ["Enter a valid date/time."]}) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _is_id(text: str) -> bool:
-    return (
-        text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and 0 < int(text) <= MAX_ID
-    )
-
-
-def _page(request: web.Request, items: list[_T], show: Callable[[_T], Any]) -> web.Response:
-    try:
-        page = int(request.query.get("page", "1"))
-        size = int(request.query.get("page_size", str(_DEFAULT_PAGE)))
-    except ValueError:
-        raise _ProblemError(404, {"detail": "Invalid page."}) from None
-    size = min(size, MAX_PAGE)
-    if page < 1 or size < 1 or (page > 1 and (page - 1) * size >= len(items)):
-        raise _ProblemError(404, {"detail": "Invalid page."})
-    start = (page - 1) * size
-
-    def link(number: int) -> str:
-        return str(request.url.update_query(page=number))
-
-    return _json(
-        {
-            "count": len(items),
-            "next": link(page + 1) if start + size < len(items) else None,
-            "previous": link(page - 1) if page > 1 else None,
-            "results": [show(item) for item in items[start : start + size]],
-        }
-    )
-
-
-def _json(
-    body: Any,  # noqa: ANN401 - anything that JSON can hold
-    status: int = 200,
-    headers: dict[str, str] | None = None,
-) -> web.Response:
-    return web.json_response(body, status=status, headers=headers)

@@ -1,8 +1,18 @@
 """What the server accepted of late."""
 
 from collections import deque
+from typing import NamedTuple
 
 _SLOTS = 50
+_LEAST_S = 0.1
+
+
+class Average(NamedTuple):
+    """Calls per second over so many seconds, idle spells counted as such or left out."""
+
+    seconds: float
+    least: float
+    most: float
 
 
 class Allowance:
@@ -15,10 +25,13 @@ class Allowance:
         self._marked_at = float("-inf")
         self._resumed_at = float("-inf")
         self._refused: tuple[float, int] | None = None
+        self._idle_s = 0.0
 
     def add(self, now: float) -> None:
         if now - self._marked_at >= self.window_s / _SLOTS:
             if now - self._marked_at > self.window_s / 2:
+                if self._marks:
+                    self._idle_s += now - self._marked_at
                 self._resumed_at = now
             if self._refused is None:
                 self._refused = now, 0
@@ -35,12 +48,15 @@ class Allowance:
         first = next((total for at, total in self._marks if at >= now - self.window_s), self.total)
         return (self.total - first) / self.window_s
 
-    def refused(self, now: float) -> float | None:
-        """Note a refusal; return the calls accepted per second since the one before it.
+    def refused(self, now: float) -> Average | None:
+        """Note a refusal; return what was accepted since the one before it.
 
-        A bucket on the server was empty then as it is now, so this is what it lets through.
+        A bucket on the server was empty then as it is now, so this is what it lets through: no less
+        than over all the time, and no more than over that in which calls came.
         """
         before, self._refused = self._refused, (now, self.total)
+        idle_s, self._idle_s = self._idle_s, 0.0
         if before is None or now <= before[0]:
             return None
-        return (self.total - before[1]) / (now - before[0])
+        calls, seconds = self.total - before[1], now - before[0]
+        return Average(seconds, calls / seconds, calls / max(seconds - idle_s, _LEAST_S))

@@ -11,7 +11,7 @@ Vector's Adaptive Request Concurrency does with its limit.
 from typing import Literal
 
 from bulk_delete.events import RateChanged
-from bulk_delete.governor.allowance import Allowance
+from bulk_delete.governor.allowance import Allowance, Average
 from bulk_delete.governor.latency import Latency
 
 Reason = Literal["throttled", "latency", "recovered"]
@@ -24,6 +24,17 @@ _GOOD = 0.98
 
 _FELT = 0.8
 """When less than this share of the rate is accepted, that is the server's limit, as counted."""
+
+_TELLING_S = 10.0
+_KEPT = 0.97
+"""An average over so long tells what the server lets through; this share of it is asked."""
+
+_NEAR = 0.88
+"""An average below this share of a rate that has held shows only that less was asked before."""
+
+_PLAUSIBLE = 0.6
+_LESS = 0.93
+"""Where a shorter one is at least this share of the rate, pauses may explain it: a small cut."""
 
 _CUT = 0.7
 """The rate after a refusal when nothing is known (RFC 9438, 4.6)."""
@@ -93,19 +104,30 @@ class Governor:
         wait_s, step = self._hold_s, _STEP
         if good is not None:  # a climb was in vain
             rate, self._searching = _GOOD * good, False
+            if average and average.seconds >= _TELLING_S and average.most > _NEAR * good:
+                # What held for a moment may be a bucket's, and the average what was asked: between.
+                rate = min(rate, (2 * rate + _KEPT * average.most) / 3)
             self._hold_s = min(2 * self._hold_s, _MOST_HOLD_S)
         elif self._searching and self._allowance.is_young(now):
             rate, wait_s, step = _UNDER * recent, _STEP_S, _SEARCH
         elif recent < _FELT * self.rate:
             rate = _UNDER * recent
-        elif average is not None and average < self.rate:
-            rate = max(_UNDER * average, _LEAST_CUT * self.rate)
+        elif average is not None:
+            rate = self._by_average(average)
         else:
             rate = _CUT * self.rate
         self._bad, self._step, self._cut_at = self.rate, step, now
         return self._change(
             now, max(self._floor, min(rate, _UNDER * self.rate)), "throttled", wait_s
         )
+
+    def _by_average(self, average: Average) -> float:
+        """Choose a rate after a refusal that no climb explains."""
+        if average.seconds >= _TELLING_S:
+            return _KEPT * average.most
+        if average.least >= _PLAUSIBLE * self.rate:
+            return _LESS * self.rate
+        return max(_UNDER * average.least, _LEAST_CUT * self.rate)
 
     def _slow_down(self, now: float) -> RateChanged | None:
         lowest = max(self._floor, _LEAST_SHARE_BY_LATENCY * self.ceiling)

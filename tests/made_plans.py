@@ -12,7 +12,7 @@ import pytest
 from bulk_delete.columns import columns_of
 from bulk_delete.model import MAX_BATCH
 from bulk_delete.plan import Biggest, Figures
-from bulk_delete.store import Builder, Plan, Scratch, build, plan_file
+from bulk_delete.store import Builder, Plan, Scratch, build, coded, locating, plan_file, strays
 
 SCRATCH = Scratch()
 
@@ -64,4 +64,11 @@ def small(at_once: int, index_at_once: int = 2, few: int = 1) -> Iterator[None]:
         patch.setattr(plan_file, "_GROUPS_AT_ONCE", index_at_once)
         patch.setattr(plan_file, "_FEW", few)
         patch.setattr(plan_file, "_RAW_AT_ONCE", 1000)
+        patch.setattr(coded, "AT_ONCE", at_once)
+        patch.setattr(locating, "AT_ONCE", at_once)
+        patch.setattr(locating, "_BLOCK", index_at_once)
+        patch.setattr(locating, "_BLOCKS", 2)
+        patch.setattr(locating, "_LANES", 2)
+        patch.setattr(locating, "_WINDOW", few)
+        patch.setattr(strays, "_WORDS_AT_ONCE", at_once)
         yield

@@ -127,7 +127,7 @@ async def test_a_lower_limit_is_found_and_kept(
     """
     night = Night(LIMITS[limit](), retry_after, workers=workers)
     await night.run(80)
-    assert night.used(30, 80) >= (0.85 if retry_after == 2 else 0.9) * ALLOWED
+    assert night.used(30, 80) >= (0.8 if retry_after == 2 else 0.9) * ALLOWED
     assert night.share_refused < 0.03
 
 

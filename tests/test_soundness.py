@@ -265,12 +265,8 @@ async def execute(
     told = replay(journal_path, plan)
     assert told.history.damage is None
     assert told.history.end == journal.end
-<<<<<<< ours
     for pair, verdict in told.states.told(plan.chunks()):
         assert verdict.state is ledger.state(*pair)
-=======
-    assert told.of(plan) == {pair: ledger.state(*pair) for pair in plan.pairs()}
->>>>>>> theirs
     if not engine.endings:
         open_states = {State.UNSENT, State.IN_DOUBT}
         assert not any(ledger.state(*pair) in open_states for pair in todo.pairs())
@@ -287,11 +283,7 @@ def check(told: dict[Pair, State], server: Server) -> None:
             assert state in MAY_BE_DELETED
         if state is State.WITHHELD:
             assert pair in server.guard.protected
-<<<<<<< ours
     assert server.deleted <= told.keys()
-=======
-    assert server.deleted <= set(told)
->>>>>>> theirs
 
 
 @settings(max_examples=30, deadline=None)
@@ -321,17 +313,11 @@ def test_what_the_journal_says_is_what_the_server_did(
 
     ledger = PlainLedger()
 
-<<<<<<< ours
     def night(stop_after: int | None, settle: Settle = "read-back") -> dict[Pair, State]:
         given = Night(settle, stop_after)
         anyio.run(execute, folder, plan, server, ledger, given, backend_options=WARPED)
         replayed = replay(folder / "journal.jsonl")
         told = {pair: why.state for pair, why in replayed.states.told(plan.chunks())}
-=======
-    def night(stop_after: int | None) -> dict[Pair, State]:
-        anyio.run(execute, folder, plan, server, ledger, stop_after, backend_options=WARPED)
-        told = replay(folder / "journal.jsonl").of(plan)
->>>>>>> theirs
         check(told, server)
         return told
 
@@ -341,26 +327,15 @@ def test_what_the_journal_says_is_what_the_server_did(
     server.calm, guard.share = True, 0.0
     final = night(None, rng.choice(["read-back", "resend"]))
     for pair in good & guard.protected:
-<<<<<<< ours
         doubtful = {State.UNKNOWN, *DONE} if pair in server.announced else set()
         assert final[pair] in {State.WITHHELD, *doubtful}
     assert all(final[pair] in DONE for pair in good - guard.protected)
-=======
-        doubtful = {State.UNKNOWN} if pair in server.announced else set()
-        assert final[pair] in {State.WITHHELD, *doubtful}
-    assert all(final[pair] is State.DELETED for pair in good - guard.protected)
->>>>>>> theirs
     if guard.protected:
         guard.protected.clear()
         final = night(None)
     assert server.live == others
-<<<<<<< ours
     assert all(final[pair] in DONE for pair in good)
     assert all(final[pair] in NEVER_DELETED for pair in bad - good)
-=======
-    assert all(final[pair] is State.DELETED for pair in good)
-    assert all(final[pair] in {State.FAILED, State.UNKNOWN} for pair in bad - good)
->>>>>>> theirs
 
 
 NEVER_DELETED = {State.FAILED, State.UNKNOWN, State.GONE}

@@ -45,6 +45,7 @@ def _always(state: State) -> Step:
     return bytes([CODES[state]]) * 256
 
 
+DELETED: Step = _always(State.DELETED)
 STAY: Step = bytes(range(256))
 SENT: Step = bytes(_DOUBT if code in _STICKS else _OUT for code in STAY)
 BACK: Step = bytes(UNTOLD if code == _OUT else code for code in STAY)

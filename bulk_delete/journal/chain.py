@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 VERSION = 1
 GENESIS = "0" * 32
-_TAIL = len(',"chain":"' + GENESIS + '"}')
+_TAIL = len(',"chain":"' + GENESIS + '"}\n')
 
 
 class Link(NamedTuple):
@@ -35,15 +35,15 @@ def seal(previous: bytes, line: bytes) -> tuple[bytes, bytes]:
     return b'%b,"chain":"%b"}\n' % (line[:-1], chain), chain
 
 
-def unseal(previous: str, data: bytes) -> str:
+def unseal(previous: bytes, data: bytes) -> bytes:
     """Check a whole line, newline included, against the one before; return its chain.
 
     Raises DamagedError.
     """
-    if not data.endswith(b"\n"):
+    if data[-1:] != b"\n":
         raise TornError("it is torn")
-    chain = hashlib.sha256(previous.encode() + data[: -_TAIL - 1] + b"}").hexdigest()[:32]
-    if not data.endswith(b',"chain":"%s"}\n' % chain.encode()):
+    chain = hashlib.sha256(previous + data[:-_TAIL] + b"}").hexdigest()[:32].encode()
+    if data[-_TAIL:] != b',"chain":"%b"}\n' % chain:
         raise DamagedError("the chain does not match: it was changed, or a line before it is lost")
     return chain
 

@@ -12,7 +12,7 @@ from bulk_delete import events
 from bulk_delete.errors import InvalidInput
 from bulk_delete.journal.chain import START, DamagedError, Link, TornError, unseal
 from bulk_delete.journal.lines import UnknownLineError, bare, parse
-from bulk_delete.ledger import SENT, STAY, Sink, Step, after, step_of, verdict_of
+from bulk_delete.ledger import DELETED, SENT, STAY, Sink, Step, after, step_of, verdict_of
 
 CALLS_OVER_S = 3600
 """For how long a call counts, in the limits that the API may have."""
@@ -64,22 +64,22 @@ def read(path: Path, sink: Sink, mark: Link = START) -> History:
         raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
     replay = _Replay(history, sink)
     with file:
+        chain, lines, offset = START.chain.encode(), 0, 0
         try:
             for data in file:
-                chain = unseal(history.end.chain, data)
-                number = history.end.lines + 1
-                replay.take(*parse(data, number))
-                history.end = Link(number, chain, history.end.offset + len(data))
-                if number == mark.lines:
-                    history.mark_met = chain == mark.chain
+                new = unseal(chain, data)
+                replay.take(*parse(data, lines + 1))
+                chain, lines, offset = new, lines + 1, offset + len(data)
+                if lines == mark.lines:
+                    history.mark_met = chain.decode() == mark.chain
         except DamagedError as error:
-            torn = isinstance(error, TornError)
-            history.damage = Damage(history.end.lines + 1, str(error), torn)
+            history.damage = Damage(lines + 1, str(error), isinstance(error, TornError))
         except UnknownLineError as error:
             raise InvalidInput(
-                f"{path}, line {history.end.lines + 1}: {error}. Nothing was sent. "
+                f"{path}, line {lines + 1}: {error}. Nothing was sent. "
                 "Use the version that wrote it, or start over under another --name"
             ) from None
+        history.end = Link(lines, chain.decode(), offset)
     replay.end()
     return history
 
@@ -107,7 +107,11 @@ class _Replay:
                 self._history.calls += 1
                 self._count_call(at)
                 self._sent(event)
-            case events.BatchDeleted() | events.BatchRetry() | events.BatchSplit():
+            case events.BatchDeleted():
+                batch = self._batch(event)
+                del self._open[event.batch]
+                self._sink.apply(batch.result_id, batch.run_ids, DELETED)
+            case events.BatchRetry() | events.BatchSplit():
                 self._go_on(event)
             case events.BatchFailed() | events.BatchGone() | events.BatchUnknown():
                 self._settle(event)
@@ -146,7 +150,7 @@ class _Replay:
             batch = self._batch(event)
             batch.step = after(batch.step, SENT)
 
-    def _go_on(self, event: events.BatchDeleted | events.BatchRetry | events.BatchSplit) -> None:
+    def _go_on(self, event: events.BatchRetry | events.BatchSplit) -> None:
         batch = self._batch(event)
         batch.step = after(batch.step, step_of(event))
         match event:
@@ -155,8 +159,6 @@ class _Replay:
                 return
             case events.BatchSplit():
                 self._note(event.batch, *event.into)
-            case events.BatchDeleted():
-                pass
         self._close(event.batch)
 
     def _settle(self, event: events.Settling) -> None:
@@ -178,14 +180,14 @@ class _Replay:
                 del self._open[event.batch]
 
     def _batch(self, event: events.OfBatch) -> _Open:
-        self._note(event.batch)
         batch = self._open.get(event.batch)
         if batch is None:
             raise UnknownLineError(f"speaks of batch {event.batch}, which is not open")
         return batch
 
     def _note(self, *numbers: int) -> None:
-        self._history.last_batch = max((self._history.last_batch, *numbers))
+        for number in numbers:
+            self._history.last_batch = max(self._history.last_batch, number)
 
     def _close(self, number: int) -> None:
         batch = self._open.pop(number)

@@ -6,7 +6,7 @@ as memory.
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from bulk_delete.columns import AT_ONCE, Columns, Numbers, Positions, places_in
 from bulk_delete.model import Pair
-from bulk_delete.store.plan_file import Index, Plan
+from bulk_delete.store.plan_file import Plan
 
 _BLOCK = 512
 _BLOCKS = 128
@@ -39,6 +39,14 @@ class Stretch(NamedTuple):
     run_ids: tuple[int, ...]
 
 
+class _Block(NamedTuple):
+    """Some results, as numbers that one at a time is looked at: NumPy's take longer for that."""
+
+    result_ids: "array[int]"
+    starts: "array[int]"
+    ends: "array[int]"
+
+
 class Locator:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -48,7 +56,7 @@ class Locator:
         for start in range(0, results, step):
             ids = plan.results(start, min(start + step, results)).result_ids
             self._fences.extend(ids[::_BLOCK].tolist())
-        self._blocks: dict[int, Index] = {}
+        self._blocks: dict[int, _Block] = {}
         self._next: dict[int, tuple[int, int]] = {}
         """Of results with open batches, where the next one should start and where they end."""
 
@@ -58,10 +66,10 @@ class Locator:
         if number < 0:
             return None
         block = self._block(number)
-        at = int(np.searchsorted(block.result_ids, np.uint64(result_id)))
-        if at == block.result_ids.size or int(block.result_ids[at]) != result_id:
+        at = bisect_left(block.result_ids, result_id)
+        if at == len(block.result_ids) or block.result_ids[at] != result_id:
             return None
-        return int(block.starts[at]), int(block.ends[at])
+        return block.starts[at], block.ends[at]
 
     def locate(
         self, result_id: int, run_ids: tuple[int, ...]
@@ -98,11 +106,11 @@ class Locator:
         """
         number = max(bisect_right(self._fences, pair.result_id) - 1, 0)
         block = self._block(number)
-        at = int(np.searchsorted(block.result_ids, np.uint64(pair.result_id)))
-        if at == block.result_ids.size or int(block.result_ids[at]) != pair.result_id:
-            place = int(block.starts[at]) if at < block.ends.size else int(block.ends[-1])
+        at = bisect_left(block.result_ids, pair.result_id)
+        if at == len(block.result_ids) or block.result_ids[at] != pair.result_id:
+            place = block.starts[at] if at < len(block.ends) else block.ends[-1]
             return place, number * _BLOCK + at
-        start, end = int(block.starts[at]), int(block.ends[at])
+        start, end = block.starts[at], block.ends[at]
         place = self._bisect(start, end, pair.run_id, side)
         return place, number * _BLOCK + at + (side == "right")
 
@@ -162,12 +170,14 @@ class Locator:
                 self._next.clear()
             self._next[result_id] = place, end
 
-    def _block(self, number: int) -> Index:
+    def _block(self, number: int) -> _Block:
         block = self._blocks.get(number)
         if block is None:
             if len(self._blocks) == _BLOCKS:
                 self._blocks.clear()
             start = number * _BLOCK
             stop = min(start + _BLOCK, self._plan.figures.results)
-            block = self._blocks[number] = self._plan.results(start, stop)
+            index = self._plan.results(start, stop)
+            block = _Block(*(array("Q", numbers.tobytes()) for numbers in index))
+            self._blocks[number] = block
         return block

@@ -23,13 +23,15 @@ from bulk_delete.model import (
     Throttled,
 )
 from bulk_delete.retry import (
+    MOST_ASKED_S,
     MOST_THROTTLED,
     UNTOLD_THROTTLE_S,
     Again,
-    Connection,
+    Budget,
     Decision,
     Done,
     EndResult,
+    Look,
     Refuse,
     Split,
     Standing,
@@ -52,15 +54,15 @@ HALF = 0.5
 TABLE: dict[str, tuple[Fact, Standing, Decision]] = {
     "204": (Deleted(204, 5), FIRST, Done()),
     "204 at last": (Deleted(204, 5), DOUBTED, Done()),
-    "400": (BadRequest(400, "no"), FIRST, Split()),
-    "400, of two": (BadRequest(400, "no"), replace(FIRST, runs=2), Split()),
-    "400, in doubt": (BadRequest(400, "no"), DOUBTED, Split()),
+    "400": (BadRequest(400, "no"), FIRST, Split("bad request")),
+    "400, of two": (BadRequest(400, "no"), replace(FIRST, runs=2), Split("bad request")),
+    "400, in doubt": (BadRequest(400, "no"), DOUBTED, Split("bad request")),
     "400, a single run": (BadRequest(400, "no"), ONE, Refuse("bad request")),
     "400, a single run in doubt": (BadRequest(400, "no"), ONE_DOUBTED, Refuse("bad request")),
     "404": (ResultNotFound(404, "no"), FIRST, EndResult("result not found")),
     "404, a single run": (ResultNotFound(404, "no"), ONE, EndResult("result not found")),
-    "404, accepted before": (ResultNotFound(404, "no"), ACCEPTED, Split()),
-    "404, in doubt": (ResultNotFound(404, "no"), DOUBTED, Split()),
+    "404, accepted before": (ResultNotFound(404, "no"), ACCEPTED, Split("not found")),
+    "404, in doubt": (ResultNotFound(404, "no"), DOUBTED, Split("not found")),
     "404, a single run, accepted before": (
         ResultNotFound(404, "no"),
         replace(ONE, accepted=True),
@@ -162,17 +164,29 @@ def test_the_total_time_is_bounded(fact: Fact, reason: str, *, in_doubt: bool) -
 
 @retried
 def test_an_outage_uses_up_no_attempts(fact: Fact, reason: str, *, in_doubt: bool) -> None:
-    """In an outage, a batch that finds nobody there goes on to the total time, no other does."""
-    many = replace(FIRST, attempt=99, connection=Connection.OUTAGE)
-    worn_out = Refuse(reason, in_doubt=in_doubt, worn_out=True)
+    """In an outage a batch goes on to the total time, whatever the number of its attempts."""
+    many = replace(FIRST, attempt=99, outage=True)
     decision = decide(fact, many, POLICY, HALF)
-    if is_absence(fact):
-        assert isinstance(decision, Again)
-        assert decision.in_doubt == in_doubt
-    else:
-        assert decision == worn_out
+    assert isinstance(decision, Again)
+    assert decision.in_doubt == in_doubt
     late = replace(many, elapsed_s=float(POLICY.max_time))
-    assert decide(fact, late, POLICY, HALF) == worn_out
+    assert decide(fact, late, POLICY, HALF) == Refuse(reason, in_doubt=in_doubt, worn_out=True)
+
+
+@pytest.mark.parametrize(
+    ("fact", "absent"),
+    [
+        (NotSent("refused"), True),
+        (ServerError(502, None, ""), True),
+        (ServerError(504, None, ""), True),
+        (ServerError(500, None, ""), False),
+        (InDoubt("reset"), False),
+        (Throttled(429, None, ""), False),
+    ],
+)
+def test_absence(fact: Fact, *, absent: bool) -> None:
+    """Nobody is there where no connection is made, or where a gateway says so."""
+    assert is_absence(fact) is absent
 
 
 def test_attempts_of_an_outage_are_not_counted_after_it() -> None:
@@ -188,13 +202,6 @@ def test_a_retry_after_of_nothing_is_a_pause_all_the_same(status: int) -> None:
     decision = decide(fact, FIRST, POLICY, HALF)
     assert isinstance(decision, Again)
     assert decision.wait_s >= HALF * POLICY.base
-
-
-def test_an_api_that_is_gone_is_not_tried_further() -> None:
-    """Once an outage has lasted longer than the job waits, the next failure to connect ends it."""
-    gone = replace(FIRST, attempt=3, outages=2, connection=Connection.GONE)
-    refused = Refuse("could not connect", worn_out=True)
-    assert decide(NotSent("refused"), gone, POLICY, HALF) == refused
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 7.0, None])
@@ -224,12 +231,90 @@ def test_a_wait_past_the_total_time_ends_the_batch(fact: Fact, end: Refuse) -> N
     assert decide(fact, late, POLICY, HALF) == end
 
 
-@pytest.mark.parametrize("elapsed_s", [0.0, 0.1])
-@pytest.mark.parametrize("fact", [Throttled(429, 7200.0, ""), ServerError(503, 7200.0, "")])
-def test_no_wait_is_cut_short(fact: Fact, elapsed_s: float) -> None:
-    """A Retry-After longer than all the time there is is not waited for in part."""
-    standing = replace(FIRST, throttled=int(isinstance(fact, Throttled)), elapsed_s=elapsed_s)
-    assert isinstance(decide(fact, standing, POLICY, HALF), Refuse)
+@pytest.mark.parametrize("fact", [Throttled(429, 31_536_000.0, ""), ServerError(503, 1e6, "")])
+def test_an_absurd_wait_is_cut_and_told(fact: Throttled | ServerError) -> None:
+    """A Retry-After of more than a quarter of an hour gets that, and what was asked is kept."""
+    again = decide(fact, replace(FIRST, throttled=1), POLICY, HALF)
+    assert isinstance(again, Again)
+    assert (again.wait_s, again.asked_s, again.all_wait) == (MOST_ASKED_S, fact.delay_s, True)
+
+
+READABLE = replace(FIRST, readable=True)
+READ: dict[str, tuple[Fact, Standing, Decision]] = {
+    "400": (BadRequest(400, ""), READABLE, Look("bad request")),
+    "400, of one": (BadRequest(400, ""), replace(READABLE, runs=1), Look("bad request")),
+    "400, looked": (BadRequest(400, ""), replace(READABLE, looked=True), Split("bad request")),
+    "400, of one, looked": (
+        BadRequest(400, ""),
+        replace(READABLE, runs=1, looked=True),
+        Refuse("bad request"),
+    ),
+    "404": (ResultNotFound(404, ""), READABLE, Look("result not found", result_first=True)),
+    "404, accepted": (
+        ResultNotFound(404, ""),
+        replace(READABLE, accepted=True),
+        Look("result not found", result_first=True),
+    ),
+    "404, looked": (ResultNotFound(404, ""), replace(READABLE, looked=True), Split("not found")),
+    "500": (ServerError(500, None, ""), READABLE, Again(0.5, in_doubt=True, look=True)),
+    "503 with a time": (
+        ServerError(503, 7.0, ""),
+        READABLE,
+        Again(7.0, in_doubt=True, all_wait=True, look=True),
+    ),
+    "lost": (InDoubt("reset"), READABLE, Again(0.5, in_doubt=True, look=True)),
+    "lost, worn out": (
+        InDoubt("reset"),
+        replace(READABLE, attempt=5),
+        Refuse("reply lost", in_doubt=True, worn_out=True, look=True),
+    ),
+    "never connected": (NotSent("refused"), READABLE, Again(0.5, in_doubt=False)),
+    "never connected, worn out": (
+        NotSent("refused"),
+        replace(READABLE, attempt=5),
+        Refuse("could not connect", worn_out=True),
+    ),
+    "never connected, in doubt, worn out": (
+        NotSent("refused"),
+        replace(READABLE, attempt=5, doubted=True),
+        Refuse("could not connect", worn_out=True, look=True),
+    ),
+    "403": (Forbidden(403, ""), READABLE, EndResult("forbidden")),
+}
+
+
+@pytest.mark.parametrize(("fact", "standing", "decision"), READ.values(), ids=READ.keys())
+def test_what_can_be_read_back_is(fact: Fact, standing: Standing, decision: Decision) -> None:
+    """Where runs may be read, refusals and doubts are looked into first, once each."""
+    assert decide(fact, standing, POLICY, HALF) == decision
+
+
+@pytest.mark.parametrize("fact", [ServerError(500, None, ""), InDoubt("reset")])
+def test_doubt_may_be_held(fact: Fact) -> None:
+    """With `settle = "hold"` what is in doubt is left at once, and nothing is sent again."""
+    decision = decide(fact, FIRST, replace(POLICY, settle="hold"), HALF)
+    assert isinstance(decision, Refuse)
+    assert (decision.in_doubt, decision.worn_out, decision.look) == (True, False, False)
+
+
+def test_the_budget_runs_dry() -> None:
+    """A hundred retries, or fifty after lost replies, are paid for when nothing succeeds."""
+    for fact, most in ((ServerError(500, None, ""), 100), (InDoubt("reset"), 50)):
+        budget = Budget()
+        assert [bool(budget.take(fact)) for _ in range(most + 1)] == [True] * most + [False]
+
+
+def test_success_pays_back() -> None:
+    """A retry that succeeds gives back what it took, any other success one; never over the top."""
+    budget = Budget()
+    budget.give_back(0)
+    assert budget.tokens == Budget.CAPACITY
+    taken = budget.take(InDoubt("reset"))
+    assert (taken, budget.tokens) == (10, Budget.CAPACITY - 10)
+    budget.give_back(0)
+    assert budget.tokens == Budget.CAPACITY - 9
+    budget.give_back(taken)
+    assert budget.tokens == Budget.CAPACITY
 
 
 def test_a_throttled_pause_has_a_least_length() -> None:

@@ -400,7 +400,7 @@ def test_a_job_belongs_to_one_api(command: Command, sandbox: Running) -> None:
 
 
 def test_bad_runs_stand_alone(command: Command, sandbox: Running) -> None:
-    """Where nothing is read back, three runs that the API does not know are split off and listed."""
+    """Where nothing is read back, runs that the API does not know are split off and listed."""
     result = PAIRS[0].result_id
     bad = [Pair(result, run) for run in (1, 2, 9_999_999)]
     write_csv(command.home / "runs.csv", [*PAIRS, *bad])

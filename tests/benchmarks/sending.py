@@ -167,7 +167,7 @@ def bad_runs(bench: Bench) -> Iterator[Line]:
     bad = tuple(_pairs(made)[50::1000])
     words: list[object] = ["--world", made.path, "--bad", *(run for _, run in bad)]
     with bench.rig.server(*words) as server:
-        sent = bench.keep("bad", "ours", bench.rig.ours(server, made, bad=bad))
+        sent = bench.keep("isolation", "ours", bench.rig.ours(server, made, bad=bad))
     extra = sent.seen["calls"] - made.made["calls"]
     yield Line(
         "bad", "extra calls ÷ bad runs", extra / len(bad), words=f"{sent.seen['reads']} reads"
@@ -182,7 +182,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "pace": pace,
     "makespan": makespan,
     "adaptive": adaptive,
-    "bad": bad_runs,
+    "isolation": bad_runs,
 }
 
 

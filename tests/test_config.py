@@ -700,3 +700,33 @@ def test_a_key_does_not_show_itself() -> None:
     assert len(some.id) == 8
     assert some.id != other.id
     assert some.id == ApiKey("secret-key-5f1d9c").id
+
+
+def test_several_rates_hold_together() -> None:
+    """The limit of the shortest period sets the pace; the others follow, in any order given."""
+    both = Rate(10, 1, also=(Rate(5000, 3600),))
+    assert parse_rate("10/s,5000/h") == parse_rate(" 5000/h , 10/s ") == both
+    assert str(both) == "10/s, 5000/h"
+    assert parse_rate(str(both)) == both
+
+
+@pytest.mark.parametrize("text", ["10/s,", ",", "10/s,20/s", "10/s;5000/h", "10/s,5000", ""])
+def test_several_rates_of_the_wrong_form(text: str) -> None:
+    """An empty part, a period named twice and another sign between are refused."""
+    with pytest.raises(ValueError, match="give"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("rate", "calls", "seconds"),
+    [
+        ("10/s", 100, 10),
+        ("10/s,5000/h", 5000, 500),
+        ("10/s,5000/h", 5001, 3600.1),
+        ("10/s,600/m,5000/h", 12_000, 2 * 3600 + 200),
+        ("5000/h", 2500, 1800),
+    ],
+)
+def test_the_time_that_calls_take(rate: str, calls: int, seconds: float) -> None:
+    """A full hour is waited out before the next call."""
+    assert parse_rate(rate).seconds_for(calls) == pytest.approx(seconds)

@@ -60,7 +60,7 @@ class Circuit:
 
     def failing_s(self, now: float) -> float:
         """Return for how long there have been nothing but failures."""
-        return 0.0 if self._failing_since is None else now - self._failing_since
+        return 0.0 if self._failing_since is None else max(0.0, now - self._failing_since)
 
     def note(self, fact: Reading, now: float) -> None:
         """Take in what came of a call; a failure may open it, an answer closes it."""

@@ -5,7 +5,7 @@ reply             decision
 ================  =====================================================================
 204               done
 400               read back, where that is allowed and was not done yet; else split, so
-                  that the bad runs stand alone; a single run is refused
+                  that the bad runs stand alone; one that does is refused
 404               likewise, asking for the result first; where reading is not allowed the
                   result has ended, if nothing of it was ever accepted and nothing of the
                   batch is in doubt; else as 400
@@ -66,13 +66,12 @@ class Standing:
     `attempt` counts from 1, `throttled` those answered with 429, `outages` those that fell into an
     outage, all with this one; `elapsed_s` runs from when the first left. `accepted`: its result
     has seen a 204. `outage`: nobody is answered at all. `readable`: runs may be read back.
-    `looked`: they were, since they last came into doubt.
+    `looked`: a refusal of them was, and nothing can have changed since.
     """
 
     attempt: int
     throttled: int
     elapsed_s: float
-    runs: int
     doubted: bool
     accepted: bool
     outages: int = 0
@@ -206,7 +205,7 @@ def pause_of(
 def _refused(standing: Standing, reason: str) -> Decision:
     if standing.readable and not standing.looked:
         return Look(reason)
-    return Split(reason) if standing.runs > 1 else Refuse(reason)
+    return Split(reason)
 
 
 def _throttled(fact: Throttled, standing: Standing, policy: Retry, dice: float) -> Decision:

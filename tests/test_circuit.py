@@ -102,6 +102,7 @@ def test_patience_ends() -> None:
     assert failing([1, 5, 11]).give_up_at == 61
     circuit = failing([1, 5, 11])
     circuit.pause_until(40)
+    assert circuit.failing_s(12) == 0
     assert circuit.give_up_at == 100
 
 

@@ -41,11 +41,9 @@ from bulk_delete.retry import (
 )
 
 POLICY = Retry(attempts=5, base=Seconds(1), cap=Seconds(60), max_time=Seconds(3600))
-FIRST = Standing(attempt=1, throttled=0, elapsed_s=0.1, runs=100, doubted=False, accepted=False)
-ONE = replace(FIRST, runs=1)
+FIRST = Standing(attempt=1, throttled=0, elapsed_s=0.1, doubted=False, accepted=False)
 ACCEPTED = replace(FIRST, accepted=True)
 DOUBTED = replace(FIRST, attempt=2, doubted=True)
-ONE_DOUBTED = replace(DOUBTED, runs=1)
 THROTTLED_ONCE = replace(FIRST, throttled=1)
 
 HALF = 0.5
@@ -55,20 +53,10 @@ TABLE: dict[str, tuple[Fact, Standing, Decision]] = {
     "204": (Deleted(204, 5), FIRST, Done()),
     "204 at last": (Deleted(204, 5), DOUBTED, Done()),
     "400": (BadRequest(400, "no"), FIRST, Split("bad request")),
-    "400, of two": (BadRequest(400, "no"), replace(FIRST, runs=2), Split("bad request")),
     "400, in doubt": (BadRequest(400, "no"), DOUBTED, Split("bad request")),
-    "400, a single run": (BadRequest(400, "no"), ONE, Refuse("bad request")),
-    "400, a single run in doubt": (BadRequest(400, "no"), ONE_DOUBTED, Refuse("bad request")),
     "404": (ResultNotFound(404, "no"), FIRST, EndResult("result not found")),
-    "404, a single run": (ResultNotFound(404, "no"), ONE, EndResult("result not found")),
     "404, accepted before": (ResultNotFound(404, "no"), ACCEPTED, Split("not found")),
     "404, in doubt": (ResultNotFound(404, "no"), DOUBTED, Split("not found")),
-    "404, a single run, accepted before": (
-        ResultNotFound(404, "no"),
-        replace(ONE, accepted=True),
-        Refuse("not found"),
-    ),
-    "404, a single run in doubt": (ResultNotFound(404, "no"), ONE_DOUBTED, Refuse("not found")),
     "403": (Forbidden(403, "no"), FIRST, EndResult("forbidden")),
     "403, accepted before": (Forbidden(403, "no"), ACCEPTED, Refuse("forbidden")),
     "403, in doubt": (Forbidden(403, "no"), DOUBTED, Refuse("forbidden")),
@@ -105,7 +93,7 @@ TABLE: dict[str, tuple[Fact, Standing, Decision]] = {
     "reply lost": (InDoubt("reset"), FIRST, Again(0.5, in_doubt=True)),
     "an odd 200": (InDoubt("status 200", 200), FIRST, Again(0.5, in_doubt=True)),
     "a redirect": (Rejected(302, ""), FIRST, Refuse("refused")),
-    "another 4xx": (Rejected(413, ""), ONE_DOUBTED, Refuse("refused")),
+    "another 4xx": (Rejected(413, ""), DOUBTED, Refuse("refused")),
 }
 
 
@@ -242,13 +230,7 @@ def test_an_absurd_wait_is_cut_and_told(fact: Throttled | ServerError) -> None:
 READABLE = replace(FIRST, readable=True)
 READ: dict[str, tuple[Fact, Standing, Decision]] = {
     "400": (BadRequest(400, ""), READABLE, Look("bad request")),
-    "400, of one": (BadRequest(400, ""), replace(READABLE, runs=1), Look("bad request")),
     "400, looked": (BadRequest(400, ""), replace(READABLE, looked=True), Split("bad request")),
-    "400, of one, looked": (
-        BadRequest(400, ""),
-        replace(READABLE, runs=1, looked=True),
-        Refuse("bad request"),
-    ),
     "404": (ResultNotFound(404, ""), READABLE, Look("result not found", result_first=True)),
     "404, accepted": (
         ResultNotFound(404, ""),
@@ -380,7 +362,6 @@ def test_only_what_may_have_been_applied_is_in_doubt(fact: Fact) -> None:
     applied_perhaps = isinstance(fact, ServerError | InDoubt)
     for standing in (
         FIRST,
-        ONE,
         DOUBTED,
         replace(FIRST, attempt=99),
         replace(FIRST, elapsed_s=1e9),

@@ -340,3 +340,147 @@ async def test_a_stop_between_refusal_and_read_leaves_it_clear() -> None:
         events.BatchSent(1, 1, 1, "request-1", (11,)),
         events.BatchRetry(1, 1, in_doubt=False, wait_s=0.0, status=400),
     ]
+
+
+async def test_a_lost_call_that_is_applied_late_is_found_out() -> None:
+    """Runs that were still there after a lost reply are looked for again when they are refused."""
+    live = {1000 + number: 1 for number in range(4)}
+
+    def script(api: FakeApi, _result: int, _runs: tuple[int, ...]) -> Fact:
+        if len(api.calls) == 1:
+            return InDoubt("reset")
+        live.clear()
+        return BadRequest(400, "no such run")
+
+    api = api_of(live, [])
+    api.script = script
+    rig = Rig(runs_of({1: 4}), api, retry=READ_BACK)
+    assert await rig.run() == {State.GONE: 4}
+    assert len(api.calls) == 2
+
+
+async def test_a_lost_call_that_is_applied_while_its_runs_are_split_is_found_out() -> None:
+    """After a lost reply every part that is refused is looked for, however late it is."""
+    live = {1000 + number: 1 for number in range(4)}
+
+    def script(api: FakeApi, _result: int, _runs: tuple[int, ...]) -> Fact:
+        if len(api.calls) == 1:
+            return InDoubt("reset")
+        if len(api.calls) > 2:
+            live.clear()
+        return BadRequest(400, "locked")
+
+    api = api_of(live, [])
+    api.script = script
+    rig = Rig(runs_of({1: 4}), api, retry=READ_BACK)
+    assert await rig.run() == {State.GONE: 4}
+    assert len(api.calls) == 4
+
+
+async def test_a_read_that_failed_is_made_up_for_at_the_refusal() -> None:
+    """Runs in doubt that are found at a later refusal are out of doubt: they have failed."""
+    api = api_of({1000: 1}, [InDoubt("reset"), BadRequest(400, "locked")])
+    then, answers = api.read, iter([InDoubt("cut"), InDoubt("cut")])
+    api.read = lambda *words: next(answers, None) or then(*words)
+    rig = Rig(runs_of({1: 1}), api, retry=Retry(attempts=2))
+    assert await rig.run() == {State.FAILED: 1}
+    assert rig.record.lines[1:] == [
+        events.BatchRetry(1, 1, in_doubt=True, wait_s=0.5, error="reset"),
+        events.BatchSent(1, 2, 1, "request-4"),
+        events.BatchRetry(1, 2, in_doubt=False, wait_s=0.0, status=400),
+        events.BatchReopened(1, (1000,)),
+        events.BatchFailed(1, 400, "bad request", "locked"),
+    ]
+
+
+async def test_the_rest_of_what_is_gone_is_left_clear_when_it_is_put_aside() -> None:
+    """What was put aside a second time is unsent at a stop, not in doubt."""
+    live = {1000: 1, 1001: 1}
+
+    def script(_api: FakeApi, result: int, _runs: tuple[int, ...]) -> Fact:
+        if result == 1:
+            return BadRequest(400, "bad id")
+        rig.engine.stop(Interrupted(2))
+        return BadRequest(400, "bad id")
+
+    api = api_of(live, [])
+    api.script = script
+    rig = Rig(runs_of({1: 3, 2: 1}), api, Limits(Rate(1000), 1), retry=READ_BACK)
+    assert await rig.run() == {State.GONE: 1, State.UNSENT: 3}
+    assert rig.record.lines[3:6] == [
+        events.BatchSplit(1, into=(2,)),
+        events.BatchSent(2, 1, 1, "request-3", (1000, 1001), parent=1),
+        events.BatchRetry(2, 1, in_doubt=False, wait_s=0.0, status=400),
+    ]
+
+
+async def test_what_is_gone_does_not_count_as_failed_with_its_result() -> None:
+    """When a result ends, only what is left of a batch that was put aside has failed."""
+    live = {1000 + number: 1 for number in range(40)}
+
+    def script(_api: FakeApi, _result: int, runs: tuple[int, ...]) -> Fact:
+        return BadRequest(400, "bad id") if 1000 in runs else Forbidden(403, "no more")
+
+    api = api_of(live, [])
+    api.script = script
+    limits = Limits(Rate(1000), 1, max_failures=MaxFailures(count=41))
+    rig = Rig(runs_of({1: 101}), api, limits, retry=READ_BACK)
+    assert await rig.run() == {State.GONE: 60, State.FAILED: 41}
+    assert rig.engine.endings == []
+
+
+async def test_an_api_that_answers_400_to_every_run_is_left_alone() -> None:
+    """Ten batches of one run each are as good a sign of a wrong form as ten big ones."""
+    rig = Rig(
+        runs_of(dict.fromkeys(range(1, 60), 1)),
+        FakeApi(lambda *_: BadRequest(400, "wrong form")),
+        Limits(Rate(1000), 1),
+        retry=Retry(settle="resend"),
+    )
+    assert await rig.run() == {State.FAILED: 10, State.UNSENT: 49}
+    (ending,) = rig.engine.endings
+    assert isinstance(ending, GaveUp)
+    assert "the first 10 calls were all answered with 400" in ending.reason
+    assert "wrong form" in ending.reason
+
+
+async def test_a_stop_before_the_last_attempt_leaves_is_no_failure() -> None:
+    """An attempt that never left because the job was stopped leaves its batch unsent."""
+
+    class Stopping(Record):
+        async def durable(self) -> None:
+            if len(self.lines) > 1:
+                await anyio.sleep(1)
+                rig.engine.stop(Interrupted(2))
+
+    limits = Limits(Rate(1000), 2)
+    rig = Rig(runs_of({1: 1, 2: 1}), limits=limits, record=Stopping(), retry=Retry(attempts=1))
+    assert await rig.run() == {State.DELETED: 1, State.UNSENT: 1}
+    assert len(rig.api.calls) == 1
+    assert rig.record.lines[-1] == events.BatchRetry(
+        2, 1, in_doubt=False, wait_s=0.0, error="the job is stopping"
+    )
+
+
+async def test_probes_keep_their_distances_whatever_the_pauses_of_the_batch() -> None:
+    """While calls are held, a batch does not sit out a pause of its own before it probes."""
+    down_until = 1150.0
+
+    def script(_api: FakeApi, _result: int, _runs: tuple[int, ...]) -> Fact:
+        down = 1001 < anyio.current_time() < down_until
+        return ServerError(500, None, "oops") if down else Deleted(204, 1)
+
+    limits = Limits(Rate(10), 1, give_up_after=Seconds(600))
+    rig = Rig(runs_of({1: 2000}), FakeApi(script), limits, retry=Retry(settle="resend"))
+    assert await rig.run() == {State.DELETED: 1900, State.UNKNOWN: 100}
+    times = [at for at, _, _ in rig.api.calls]
+    assert max(later - before for before, later in pairwise(times)) < 15.5
+
+
+async def test_the_last_trouble_may_be_that_of_a_read() -> None:
+    """What is told as the last failure is the last one, also where it was a read that failed."""
+    api = api_of({}, [InDoubt("reset")])
+    api.read = lambda *_: ServerError(502, None, "")
+    rig = Rig(runs_of({1: 1}), api, retry=Retry(attempts=2))
+    assert await rig.run() == {State.DELETED: 1}
+    assert rig.engine.trouble == "status 502"

@@ -12,6 +12,7 @@ import anyio
 from bulk_delete.config import Limits, Retry
 from bulk_delete.dispatch.ends import Ends
 from bulk_delete.dispatch.gate import Gate
+from bulk_delete.dispatch.isolating import Isolator
 from bulk_delete.dispatch.lanes import Case, Lane, Lanes, Work
 from bulk_delete.dispatch.outcomes import Outcomes
 from bulk_delete.dispatch.reading import Reader
@@ -55,9 +56,8 @@ class Engine:
         turns = Turns(ends.pace, gate, self._brake)
         self._reader = Reader(ends, retry, self._outcomes, gate, turns, self._brake)
         self._sender = Sender(ends, retry, self._outcomes, gate, turns, self._brake, self._reader)
-        self._settler = Settler(
-            self._outcomes, self._health, gate, self._reader, self._number, limits.split_calls
-        )
+        self._isolator = Isolator(self._outcomes, self._health, self._number, limits.split_calls)
+        self._settler = Settler(self._outcomes, self._health, gate, self._reader, self._isolator)
         self._lanes = Lanes((), ends.past.was_accepted)
 
     @property
@@ -116,14 +116,14 @@ class Engine:
             return
         while lane.put_aside:
             work = lane.put_aside.popleft()
-            self._settler.take_up(work)
+            self._isolator.take_up(work)
             await self._finish(work)
 
     async def _begin(self, lane: Lane, batch: Batch, before: Before) -> Work:
         """Take up a planned batch of which earlier executions tell."""
         batch = replace(batch, doubted=before.doubted)
         work = Work(lane, before.failed, len(batch.run_ids))
-        rest: Case | None = Case(batch)
+        rest: Case | None = Case(batch, lost=bool(batch.doubted))
         if batch.doubted and self._settle == "hold":
             rest = self._settler.hold_doubt(work, batch)
         elif batch.doubted and self._reader.allowed:
@@ -157,7 +157,7 @@ class Engine:
             batch = work.todo.pop().batch
             self._outcomes.refused(batch, fact, reason, unsent=True)
             work.fail(batch.run_ids)
-        self._settler.refuse_aside(lane, fact, reason)
+        self._isolator.refuse_aside(lane, fact, reason)
         for count, run_ids in enumerate(lane.batches, start=1):
             before = self._past.before(lane.result_id, run_ids)
             doubted, failed = before or (_NONE, _NONE)

@@ -69,6 +69,12 @@ class Gate:
             await self._wait(now)
         return False
 
+    async def back_off(self, seconds: float) -> None:
+        """Wait, but not beyond the moment when calls are held: then the probes' distances count."""
+        with self._brake.wait(), anyio.move_on_after(seconds):
+            while not self.is_open:
+                await self._changed.wait()
+
     def end_probe(self, *, could_read: bool = False) -> None:
         self.circuit.end_probe(self._clock(), self._dice(), could_read=could_read)
         self._wake()

@@ -13,12 +13,13 @@ class Case:
     """A batch on its way, and what was tried so far.
 
     `attempt`, `throttled` and `outages` count as in `retry.Standing`; `left_at` is when the last
-    attempt left, `first_at` the first; `after`: why it is tried again. `looked`: it was read back
-    since it last came into doubt.
+    attempt left, `first_at` the first; `after`: why it is tried again. `looked`: a refusal of it
+    was looked into. `lost`: some call with its runs may yet be applied, whatever was read since.
     """
 
     batch: Batch
     looked: bool = False
+    lost: bool = False
     attempt: int = 0
     throttled: int = 0
     outages: int = 0

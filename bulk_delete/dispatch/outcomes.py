@@ -47,7 +47,7 @@ class Outcomes:
     ) -> None:
         """Write that an attempt has settled nothing: the batch goes on, now or at a resume."""
         status, words = told(fact)
-        self.trouble = words
+        self.note_trouble(fact)
         retry = events.BatchRetry(
             batch=batch.number,
             attempt=attempt,
@@ -87,7 +87,7 @@ class Outcomes:
         `unsent`: no call left with it. `part`: it is what is left of the batch of its number.
         """
         status, detail = told(fact)
-        self.trouble = detail or reason
+        self.note_trouble(fact)
         doubted = tuple(run for run in batch.run_ids if run in batch.doubted)
         clear = tuple(run for run in batch.run_ids if run not in batch.doubted)
         for event, named in ((events.BatchFailed, clear), (events.BatchUnknown, doubted)):
@@ -145,6 +145,11 @@ class Outcomes:
             result_id=batch.result_id,
         )
         self._recorder.record(batch, unknown)
+
+    def note_trouble(self, fact: Reading) -> None:
+        """Keep the words of a refusal or failure, or at least its status."""
+        status, words = told(fact)
+        self.trouble = words or f"status {status}"
 
     def no_reading(self, fact: Reading) -> None:
         """Note that this key may not read runs back."""

@@ -26,10 +26,10 @@ from bulk_delete.model import (
 from bulk_delete.readback import Blind, Conclusion, NoResult, conclude, shows_result
 from bulk_delete.retry import pause_of
 
-_PASSING = Throttled | ServerError | NotSent | InDoubt
-"""Facts that another try may turn into an answer."""
-
 _AWAY = ServerError | NotSent | InDoubt
+
+_PASSING = Throttled | _AWAY
+"""Facts that another try may turn into an answer."""
 
 _FORBIDS = Forbidden | KeyRejected | ResultNotFound | Rejected
 """Facts that mean, where runs were asked for, that this key may not read them."""
@@ -136,6 +136,8 @@ class Reader:
             error=words if status is None or isinstance(reading, InDoubt) else None,
         )
         self._outcomes.job(read)
+        if isinstance(reading, _PASSING):
+            self._outcomes.note_trouble(reading)
         if isinstance(reading, _AWAY):  # that it can be read tells nothing of what deletes
             self._gate.note(reading, now)
         if change := ends.pace.note(reading, now - left_at):

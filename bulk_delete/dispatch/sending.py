@@ -6,7 +6,6 @@ intent, so that few are in doubt at a crash.
 
 from dataclasses import dataclass, replace
 
-import anyio
 import msgspec
 
 from bulk_delete.config import Retry
@@ -101,7 +100,8 @@ class Sender:
         self._outcomes.sent(batch, case.attempt, request_id, ids)
         await ends.recorder.durable()
         if self._brake.pulled:
-            return NotSent("the job is stopping")
+            self._outcomes.open_still(batch, case.attempt, NotSent("the job is stopping"))
+            raise LeaveOffError
         left_at = ends.clock()
         self.in_flight += 1
         try:
@@ -129,17 +129,16 @@ class Sender:
             throttled=case.throttled,
             outages=case.outages,
             elapsed_s=now - (case.first_at or now),
-            runs=len(case.batch.run_ids),
             doubted=bool(case.batch.doubted),
             accepted=lane.accepted,
             outage=outage,
             readable=self._reader.allowed,
-            looked=case.looked,
+            looked=case.looked and not case.lost,
         )
         decision = decide(fact, standing, self._retry, self._ends.dice())
         if isinstance(decision, Again | Refuse) and decision.in_doubt:
             case.batch = replace(case.batch, doubted=frozenset(case.batch.run_ids))
-            case.looked = False
+            case.lost = True
         match decision:
             case Again():
                 await self._again(case, fact, decision)
@@ -180,5 +179,4 @@ class Sender:
             self._ends.pace.pause(decision.wait_s)
             self._gate.circuit.pause_until(self._ends.clock() + decision.wait_s)
             return
-        with self._brake.wait():
-            await anyio.sleep(decision.wait_s)
+        await self._gate.back_off(decision.wait_s)

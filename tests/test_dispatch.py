@@ -864,3 +864,25 @@ async def test_protection_leaves_the_failures_of_the_rest() -> None:
     }
     (ending,) = rig.engine.endings
     assert ending.reason.startswith("6 of 6 finished runs failed or are unknown")
+
+
+@pytest.mark.parametrize("per_second", [10, 100, 1000])
+async def test_a_disk_that_hesitates_makes_no_crowd(per_second: int) -> None:
+    """Calls whose intents waited for the disk together do not leave together."""
+
+    class Hesitating(Record):
+        async def durable(self) -> None:
+            if 1003 < anyio.current_time() < 1003.5:
+                await anyio.sleep(1003.5 - anyio.current_time())
+
+    rig = Rig(
+        runs_of(dict.fromkeys(range(1, 6 * per_second), 1)),
+        FakeApi(latency_s=0.02),
+        Limits(Rate(per_second), 600),
+        record=Hesitating(),
+    )
+    await rig.run()
+    times = [at for at, _, _ in rig.api.calls]
+    busiest = max(sum(at <= other < at + 1 for other in times) for at in times)
+    assert busiest <= int(1.05 * per_second) + 1
+    assert times[-1] - times[0] < 6.6

@@ -19,11 +19,16 @@ class Transport(Protocol):
 
 
 class Pace(Protocol):
-    """`take` takes a turn that is free now; `ready` waits for one, the most urgent first."""
+    """`take` takes a turn that is free now; `ready` waits for one, the most urgent first.
+
+    `leave_s` is asked when the call could leave: how long it must wait so that none come together.
+    """
 
     def take(self) -> bool: ...
 
     async def ready(self, urgency: int) -> None: ...
+
+    def leave_s(self) -> float: ...
 
     def pause(self, seconds: float) -> None: ...
 

@@ -115,8 +115,9 @@ class Reader:
         ticket = await self._turns.take(urgency, after)
         reading: Reading | None = None
         request_id = ends.new_id()
-        left_at = ends.clock()
         try:
+            await self._turns.spaced()
+            left_at = ends.clock()
             if run_ids is None:
                 reading = await ends.transport.read_result(result_id, request_id)
             else:

@@ -99,9 +99,11 @@ class Sender:
         ids = msgspec.json.encode(batch.run_ids)
         self._outcomes.sent(batch, case.attempt, request_id, ids)
         await ends.recorder.durable()
-        if self._brake.pulled:
+        try:
+            await self._turns.spaced()
+        except LeaveOffError:
             self._outcomes.open_still(batch, case.attempt, NotSent("the job is stopping"))
-            raise LeaveOffError
+            raise
         left_at = ends.clock()
         self.in_flight += 1
         try:

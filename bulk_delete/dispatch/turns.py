@@ -46,6 +46,14 @@ class Turns:
             self.give_back(ticket, None)
             raise
 
+    async def spaced(self) -> None:
+        """Wait until a call that is ready may leave. Raises LeaveOffError when the job stops."""
+        if wait_s := self._pace.leave_s():
+            with self._brake.wait():
+                await anyio.sleep(wait_s)
+        if self._brake.pulled:
+            raise LeaveOffError
+
     def give_back(self, ticket: Ticket, reading: Reading | None) -> None:
         """Hand a ticket in, with what came of its call."""
         if ticket.probe:

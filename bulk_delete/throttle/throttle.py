@@ -20,6 +20,7 @@ from bulk_delete.model import (
 )
 from bulk_delete.throttle.line import Line
 from bulk_delete.throttle.pace import Pace
+from bulk_delete.throttle.spacing import Spacing
 from bulk_delete.throttle.window import Window
 
 _HANDFUL = 1000
@@ -43,6 +44,7 @@ class Throttle:
         for window in self._windows:
             window.used(self._now(), before)
         self._governor = Governor(rate.per_second) if adaptive else None
+        self._spacing = Spacing()
         self._line = Line(self._turn, self._give_back)
         self._turns = 0
         self._handful = self._most_in_hand()
@@ -80,6 +82,13 @@ class Throttle:
             await self._line.wait(urgency)
         else:
             await self._turn()
+
+    def leave_s(self) -> float:
+        """Return for how long a call that had its turn must wait, as others were held up, too.
+
+        Each call asks once, at the moment when it could leave.
+        """
+        return self._spacing.wait_s(self._now(), self._pace.per_second)
 
     def note(self, fact: Fact | Found | Visible, seconds: float) -> RateChanged | None:
         """Learn from a call's reply and the seconds that it took; return what changed, if told.

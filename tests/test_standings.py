@@ -84,7 +84,7 @@ def test_runs_outside_batches_are_counted() -> None:
     standings.take_pairs(events.BatchReopened(7, (71,)))
     standings.take(dataclasses.replace(BATCH, doubted=frozenset({72, 73})), AGAIN)
     standings.take(LOST, DOUBT)
-    assert standings.runs == {State.UNSENT: 5, State.IN_DOUBT: 3, State.WITHHELD: 2}
+    assert +standings.runs == {State.UNSENT: 5, State.IN_DOUBT: 3, State.WITHHELD: 2}
 
 
 def test_calls_are_counted() -> None:

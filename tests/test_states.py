@@ -99,6 +99,7 @@ def test_states_are_those_of_a_plain_dictionary(
     asked = sorted({*known, *others, *(universe or [])})
     with sizes:
         plan = None if universe is None else plan_of(universe)
+        all_asked = plan_of(asked)
         with contextlib.closing(told_of(plan, told)) as states:
             columns = columns_of(asked)
             right = [plain.state(*pair) for pair in asked]
@@ -108,7 +109,7 @@ def test_states_are_those_of_a_plain_dictionary(
             assert states.is_empty == (not told)
             for state in State:
                 mine = [pair for pair, its in zip(asked, right, strict=True) if its is state]
-                assert joined(list(states.in_state([columns], state))).pairs() == mine
+                assert joined(list(states.in_state(all_asked, state))).pairs() == mine
                 if state is not State.UNSENT:
                     found = joined(list(states.pairs_in(frozenset({state})))).pairs()
                     assert sorted(found) == mine
@@ -120,6 +121,11 @@ def test_states_are_those_of_a_plain_dictionary(
             if plan:
                 own = [plain.state(*pair) for pair in plan.pairs()]
                 assert states.count_plan(plan) == {state: own.count(state) for state in set(own)}
+                for state in set(own):
+                    mine = [
+                        pair for pair, its in zip(plan.pairs(), own, strict=True) if its is state
+                    ]
+                    assert joined(list(states.in_state(plan, state))).pairs() == mine
 
 
 def test_a_job_that_was_never_told_of_knows_nothing_before() -> None:

@@ -147,7 +147,7 @@ def _reason(ending: Ending | None, books: Books) -> str:
 def _write_lists(job: Job, states: States) -> None:
     """Write `failed.csv` and `unknown.csv`, of all pairs that the inputs ask for."""
     for path, state in ((job.folder.failed, State.FAILED), (job.folder.unknown, State.UNKNOWN)):
-        found = states.in_state(job.intake.plan.chunks(), state)
+        found = states.in_state(job.intake.plan, state)
         write_whole(path, report.verdict_rows(states.told(found)))
 
 

@@ -151,7 +151,7 @@ class Gauge:
         ending = self._engine.endings[0] if self._engine.endings else None
         return Progress(
             planned=self._planned,
-            runs=runs.copy(),
+            runs=runs,
             calls=sent,
             retries=retries,
             in_flight=self._engine.in_flight,

@@ -1,12 +1,13 @@
 """A plan with a byte for each of its pairs, and a verdict for some; both on the disk."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from bulk_delete.columns import AT_ONCE, Columns, Positions
-from bulk_delete.ledger import CODES, UNTOLD, Codes, Step, shown
+from bulk_delete.ledger import CODES, DELETED, UNTOLD, Codes, Step, among, shown
 from bulk_delete.model import State
 from bulk_delete.store.locating import Locator
 from bulk_delete.store.plan_file import Plan
@@ -39,11 +40,12 @@ class CodedPlan:
         """Take a step with some runs of a result; return those that are not in the plan."""
         stretches, others = self._locator.locate(result_id, run_ids)
         for place, size, offsets, _ in stretches:
-            old = self._codes.read(place, size)
-            if offsets is None:
-                self._codes.write(place, old.translate(step))
+            if offsets is None and step is DELETED:  # most batches, whatever was before
+                self._codes.write(place, step[:1] * size)
+            elif offsets is None:
+                self._codes.write(place, self._codes.read(place, size).translate(step))
             else:
-                new = np.array(np.frombuffer(old, np.uint8))
+                new = np.array(np.frombuffer(self._codes.read(place, size), np.uint8))
                 new[offsets] = np.frombuffer(step, np.uint8)[new[offsets]]
                 self._codes.write(place, new.data)
             if verdict:
@@ -72,6 +74,15 @@ class CodedPlan:
         """Yield the states of all pairs, in the plan's order."""
         for at in range(0, self._codes.size, AT_ONCE):
             yield shown(self._codes.read(at, min(AT_ONCE, self._codes.size - at)))
+
+    def in_states(self, states: AbstractSet[State]) -> Iterator[Columns]:
+        """Yield the pairs that are in one of the states; the plan is read only if there are any."""
+        if any(among(codes, states).any() for codes in self.codes()):
+            place = 0
+            for columns in self.plan.chunks():
+                codes = shown(self._codes.read(place, columns.rows))
+                yield columns.part(among(codes, states))
+                place += columns.rows
 
     def codes_at(self, places: Positions) -> Codes:
         """Return the states at ascending places."""

@@ -28,6 +28,8 @@ _HEADER = 2048
 _INDEX_AT_ONCE = 1 << 16
 _GROUPS_AT_ONCE = 1 << 12
 _RAW_AT_ONCE = 1 << 20
+_AHEAD = 6400
+"""Runs that are read together where results are small: they are asked for one after the other."""
 
 _FEW = 1000
 """Pairs of one result that are looked for one by one, and not by reading all that it has."""
@@ -56,6 +58,7 @@ class Plan:
     def __init__(self, file: Any, figures: Figures, scratch: Scratch) -> None:  # noqa: ANN401 - whatever has a fileno
         self._file = file
         self._handle: int = file.fileno()
+        self._ahead = 0, np.empty(0, np.uint64)
         self._scratch = scratch
         self.figures = figures
 
@@ -198,7 +201,16 @@ class Plan:
             yield Group(result_id, end - start, partial(self._runs, start))
 
     def _runs(self, offset: int, start: int, stop: int) -> Numbers:
-        return self.run_ids(offset + start, offset + stop)
+        """Read runs of a result, and those of the next few results with them."""
+        start, stop = offset + start, offset + stop
+        at, ahead = self._ahead
+        if not at <= start <= stop <= at + ahead.size:
+            at, ahead = (
+                start,
+                self.run_ids(start, min(max(stop, start + _AHEAD), self.figures.runs)),
+            )
+            self._ahead = at, ahead
+        return ahead[start - at : stop - at]
 
     @cached_property
     def _mapped(self) -> tuple[Numbers, Numbers, Numbers]:

@@ -71,20 +71,19 @@ class States:
                 return _counted(part.codes())
         return self.count(plan.chunks())
 
-    def in_state(self, chunks: Iterable[Columns], state: State) -> Iterator[Columns]:
-        """Yield those of some ascending pairs that are in a state."""
-        for columns in chunks:
+    def in_state(self, plan: Plan, state: State) -> Iterator[Columns]:
+        """Yield those pairs of a plan that are in a state."""
+        for part in self._parts:
+            if part.plan is plan:
+                yield from part.in_states({state})
+                return
+        for columns in plan.chunks():
             yield columns.part(among(self.codes(columns), {state}))
 
     def pairs_in(self, states: frozenset[State]) -> Iterator[Columns]:
         """Yield every pair in one of the states, whatever plan it came from."""
         for part in self._parts:
-            if any(among(codes, states).any() for codes in part.codes()):
-                place = 0
-                for columns in part.plan.chunks():
-                    codes = part.codes_at(np.arange(place, place + columns.rows))
-                    yield columns.part(among(codes, states))
-                    place += columns.rows
+            yield from part.in_states(states)
 
     def told(self, chunks: Iterable[Columns]) -> Iterator[tuple[Pair, Verdict]]:
         """Yield ascending pairs with their states, and the reasons where any were given."""

@@ -41,7 +41,11 @@ _QUICK_S = 1.0
 """The share when refusals follow each other within so many seconds of calls (RFC 9438, 4.6)."""
 
 _SLOWED = 0.9
-"""The rate after a window of slow replies (Vector's decrease ratio)."""
+_SLOWED_S = 5.0
+"""The rate after a window of slow replies (Vector's decrease ratio), and seconds until it climbs.
+
+It does not climb while replies are slow, so that a hiccup need not be paid for long.
+"""
 
 _STEP = 0.04
 _SEARCH = 0.5
@@ -142,7 +146,7 @@ class Governor:
         if rate >= self.rate:
             return None
         self._bad, self._step, self._close = self.rate, _STEP, False
-        return self._change(now, rate, "latency", self._hold_s)
+        return self._change(now, rate, "latency", _SLOWED_S)
 
     def _climb(self, now: float) -> RateChanged | None:
         used = self._allowance.total - self._total_then

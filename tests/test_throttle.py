@@ -3,10 +3,12 @@
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from bulk_delete.config import Rate
 from bulk_delete.throttle import Throttle
+from bulk_delete.throttle.pace import Pace
 
 SLOW = [Rate(10), Rate(600, 60), Rate(3), Rate(1), Rate(30, 60), Rate(5000, 3600)]
 FAST = [Rate(20), Rate(50), Rate(100), Rate(1000), Rate(6000, 60)]
@@ -213,3 +215,20 @@ async def test_cancelling_everyone_leaves_the_throttle_usable() -> None:
     times = await calls(throttle, 5)
     assert len(times) >= 0.98 * 10 * 5
     assert busiest(times) <= most_allowed(Rate(10))
+
+
+async def test_a_rate_may_fall_while_calls_wait_for_a_handful_of_turns() -> None:
+    """Who waits for several turns gets one of them when the bucket has become too small for all."""
+    pace = Pace(5000)
+    while pace.free(5):
+        await pace.take(5)
+    taken: list[int] = []
+
+    async def wait() -> None:
+        taken.append(await pace.take(5))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.lowlevel.checkpoint()
+        pace.change(10, single=True)
+    assert taken == [1]

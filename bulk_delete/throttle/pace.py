@@ -54,17 +54,19 @@ class Pace:
         """Tell whether no call has left of late."""
         return self._bucket.has_capacity(self._bucket.max_rate)
 
-    async def take(self, calls: int = 1) -> None:
+    async def take(self, calls: int = 1) -> int:
         """Take so many turns at once, without a switch to other tasks when they are free.
 
-        One task at a time may wait here.
+        Returns how many were taken: one, where the rate has changed meanwhile. One task at a time
+        may wait here.
         """
         while not self.free(calls):
             with anyio.CancelScope() as self._waiting:
                 await self._bucket.acquire(_cost(calls, self.per_second))
-                return
-            # the rate has changed
+                return calls
+            calls = 1  # the bucket may be smaller now
         await self._bucket.acquire(_cost(calls, self.per_second))
+        return calls
 
 
 def _cost(calls: float, per_second: float) -> float:

@@ -128,8 +128,7 @@ class Throttle:
             if self._turns == 1 and self._pace.idle():
                 self._turns = 0  # the bucket has that one, too
             if not self._turns:
-                await self._pace.take(self._handful)
-                self._turns += self._handful
+                self._turns += await self._pace.take(self._handful)
             if not self._is_held():
                 break
         self._taken()

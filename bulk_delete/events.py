@@ -44,6 +44,19 @@ class JobFinished(Event, frozen=True, tag="job.finished"):
     seconds: float
 
 
+class JournalRepaired(Event, frozen=True, tag="journal.repaired"):
+    """A journal whose damage no crash explains was cut at `line`, by hand.
+
+    `lines` and `bytes` were moved to `journal.broken`; `lost` lines are nowhere.
+    """
+
+    line: int
+    lines: int
+    bytes: int
+    lost: int
+    reason: str
+
+
 class RateChanged(Event, frozen=True, tag="rate.changed"):
     """`rate`, `before` and `ceiling` (what was configured) are calls per second."""
 
@@ -185,5 +198,5 @@ Settling = BatchFailed | BatchGone | BatchUnknown
 OfBatch = BatchSent | BatchDeleted | BatchRetry | BatchSplit | Settling
 OfPairs = BatchWithheld | BatchReopened
 Steering = RateChanged | JobPaused | JobContinued | ApiRead
-OfJob = JobStarted | PlanReplaced | JobFinished | Steering
+OfJob = JobStarted | PlanReplaced | JobFinished | JournalRepaired | Steering
 AnyEvent = OfBatch | OfPairs | OfJob

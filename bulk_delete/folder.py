@@ -94,6 +94,23 @@ class JobFolder:
         finally:
             os.close(handle)  # which lets go of the lock; the file stays
 
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Keep others from starting the job, writing nothing. Raises JobBusy while it runs."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # it was copied here, or is not to be read: then nobody runs it, either
+            yield
+            return
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _busy(handle, self.job) from None
+            yield
+        finally:
+            os.close(handle)
+
     def room_for(self, needed: int) -> None:
         """Check that the disk has `needed` bytes left. Raises JournalFailed."""
         free = shutil.disk_usage(self.path).free
@@ -119,14 +136,17 @@ def _take(handle: int, job: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise JobBusy(
-            f"job {job!r} is already running ({_holder(handle)}); wait for it, or give another "
-            "--name"
-        ) from None
+        raise _busy(handle, job) from None
     since = datetime.now(UTC).isoformat(timespec="seconds")
     holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": since}
     os.ftruncate(handle, 0)
     os.pwrite(handle, json.dumps(holder).encode(), 0)
+
+
+def _busy(handle: int, job: str) -> JobBusy:
+    return JobBusy(
+        f"job {job!r} is already running ({_holder(handle)}); wait for it, or give another --name"
+    )
 
 
 def _holder(handle: int) -> str:

@@ -53,6 +53,8 @@ BACK: Step = bytes(UNTOLD if code == _OUT else code for code in STAY)
 
 _SHOWN: Step = bytes(_DOUBT if code == _OUT else code for code in STAY)
 _ENDS = {state: _always(state) for state in State}
+UNCALLED = frozenset({STAY, _ENDS[State.WITHHELD], _ENDS[State.UNSENT]})
+"""Steps that no call takes."""
 
 
 def step_of(event: events.OfBatch | events.OfPairs) -> Step:

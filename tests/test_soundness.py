@@ -15,7 +15,9 @@ from bulk_delete import events
 from bulk_delete.config import Limits, MaxFailures, Rate, Retry
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Interrupted
+from bulk_delete.journal.mark import read_mark
 from bulk_delete.journal.opening import recover
+from bulk_delete.journal.survey import Finding, Survey
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DONE, among
 from bulk_delete.model import (
@@ -36,7 +38,8 @@ from bulk_delete.model import (
     Throttled,
     Visible,
 )
-from bulk_delete.store import Plan, States, states_told
+from bulk_delete.runner.auditing import BookAuditor
+from bulk_delete.store import Plan, States, StatesWriter, states_told
 from bulk_delete.throttle import Throttle
 from tests.conftest import WarpLoop
 from tests.made_plans import SCRATCH, plan_of, self_closing
@@ -262,6 +265,7 @@ async def execute(
         group.cancel_scope.cancel()
     journal.release()
     states.close()
+    assert findings(journal_path, mark, plan) == []
     told = replay(journal_path, plan)
     assert told.history.damage is None
     assert told.history.end == journal.end
@@ -270,6 +274,15 @@ async def execute(
     if not engine.endings:
         open_states = {State.UNSENT, State.IN_DOUBT}
         assert not any(ledger.state(*pair) in open_states for pair in todo.pairs())
+
+
+def findings(journal: Path, mark: Path, plan: Plan) -> list[Finding]:
+    """Return what an audit finds."""
+    writer = StatesWriter(SCRATCH, plan)
+    try:
+        return list(Survey(journal, read_mark(mark), BookAuditor(writer, plan)).findings())
+    finally:
+        writer.close()
 
 
 def check(told: dict[Pair, State], server: Server) -> None:

@@ -8,6 +8,7 @@ import click
 
 from bulk_delete import __version__
 from bulk_delete.cli.options import (
+    audit_settings,
     config_option,
     home,
     plan_settings,
@@ -157,6 +158,35 @@ def resume(
         show_rest(job, quiet=quiet)
         summary = send(job, key, "resume", quiet=quiet)
     return show_end(summary, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+@click.argument("job_name", metavar="JOB")
+@click.option("--repair", is_flag=True, help="Cut the journal before its first damage.")
+@audit_settings
+@config_option
+@_json
+def audit(
+    job_name: str,
+    repair: bool,  # noqa: FBT001 - click's
+    as_json: bool,  # noqa: FBT001 - click's
+    **given: Any,  # noqa: ANN401 - click's
+) -> int:
+    """Check the journal of JOB: its chain, its order, and that its books balance.
+
+    Tells what is wrong, line by line, and ends with 1 if anything is. --repair is for damage with
+    which no start goes on: it moves the damaged rest to journal.broken, and puts in doubt all that
+    may have been sent there, so that the next start reads it back.
+
+    \b
+    Examples:
+      bulk-delete audit runs
+      bulk-delete audit runs --repair
+    """
+    from bulk_delete.cli.auditing import show_audit  # noqa: PLC0415 - loads NumPy; --help does not
+
+    settings = settings_of(given)
+    return show_audit(job_name, settings, _state(settings), repair=repair, as_json=as_json)
 
 
 @app.command()

@@ -68,6 +68,10 @@ def resume_settings(command: _F) -> _F:
     )
 
 
+def audit_settings(command: _F) -> _F:
+    return _with(command, tuple(flag for flag in _FLAGS if flag.section == "state"))
+
+
 def settings_of(given: dict[str, Any]) -> Settings:
     """Take the settings' flags out of the command's arguments and put the settings together."""
     config = given.pop("config_file")

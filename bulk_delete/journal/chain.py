@@ -6,10 +6,12 @@ member and without its newline. It shows accidents and edits by hand; it is no s
 """
 
 import hashlib
+import re
 from typing import NamedTuple
 
 VERSION = 1
 GENESIS = "0" * 32
+_CLAIM = re.compile(rb',"chain":"([0-9a-f]{32})"}\n\Z')
 _TAIL = len(',"chain":"' + GENESIS + '"}\n')
 
 
@@ -46,6 +48,12 @@ def unseal(previous: bytes, data: bytes) -> bytes:
     if data[-_TAIL:] != b',"chain":"%b"}\n' % chain:
         raise DamagedError("the chain does not match: it was changed, or a line before it is lost")
     return chain
+
+
+def told_chain(data: bytes) -> bytes | None:
+    """Return the chain that a line claims, right or not; None where it claims none."""
+    found = _CLAIM.search(data)
+    return found[1] if found else None
 
 
 START = Link(0, GENESIS, 0)

@@ -30,12 +30,21 @@ def parse(data: bytes, number: int) -> tuple[events.AnyEvent | None, datetime]:
 
     Raises DamagedError and UnknownLineError.
     """
+    head, event = decode(data)
+    if head.n != number:
+        raise DamagedError(f"its number is {head.n}, not {number}")
+    return event, head.ts
+
+
+def decode(data: bytes) -> "tuple[Head, events.AnyEvent | None]":
+    """Decode a line of any number; raises as `parse` does."""
     try:
         line = _line.decode(data)
     except msgspec.DecodeError as error:
-        return None, _unknown(data, number, error).ts
-    _check(line, number)
-    return line, line.ts
+        return _unknown(data, error), None
+    if line.v != VERSION:
+        raise _of_other_version(line.v)
+    return line, line
 
 
 def bare(line: OfJob, kind: type[OfJob]) -> OfJob:
@@ -43,19 +52,17 @@ def bare(line: OfJob, kind: type[OfJob]) -> OfJob:
     return msgspec.convert(line, kind, from_attributes=True)
 
 
-def _check(line: Head, number: int) -> None:
-    if line.n != number:
-        raise DamagedError(f"its number is {line.n}, not {number}")
-    if line.v != VERSION:
-        raise UnknownLineError(f"is of version {line.v}; this program reads {VERSION}")
+def _of_other_version(version: int) -> UnknownLineError:
+    return UnknownLineError(f"is of version {version}; this program reads {VERSION}")
 
 
-def _unknown(data: bytes, number: int, why: msgspec.DecodeError) -> Head:
+def _unknown(data: bytes, why: msgspec.DecodeError) -> Head:
     try:
         head = _head.decode(data)
     except msgspec.DecodeError as error:
         raise DamagedError(f"it is no journal line: {error}") from None
-    _check(head, number)
+    if head.v != VERSION:
+        raise _of_other_version(head.v)
     if head.event in _KNOWN:
         raise UnknownLineError(f"is no {head.event}: {why}")
     if head.event.startswith("batch."):

@@ -15,8 +15,8 @@ from bulk_delete.journal.reader import History, read
 from bulk_delete.ledger import Sink
 
 _CURE = (
-    "Nothing was sent. Bring the journal back from a copy; or start over under another --name, "
-    "which forgets what is already done"
+    "Nothing was sent. Bring the journal back from a copy; or look at it with `bulk-delete audit`, "
+    "whose --repair cuts it there and puts in doubt what may have been lost"
 )
 
 _STARTED = b'"event":"job.started"'
@@ -67,7 +67,7 @@ def recover(path: Path, mark_path: Path, broken: Path, sink: Sink) -> tuple[Hist
     if history.damage is None:
         return history, None
     try:
-        moved = _move_tail(path, history.end.offset, broken)
+        moved = move_tail(path, history.end.offset, broken)
     except OSError as error:
         raise JournalFailed(f"{path}: its torn end cannot be moved: {error.strerror}") from None
     return history, Mended(history.damage.line, moved, broken, history.damage.reason)
@@ -86,7 +86,7 @@ def last_started(path: Path) -> str | None:
         return None
 
 
-def _move_tail(path: Path, offset: int, broken: Path) -> int:
+def move_tail(path: Path, offset: int, broken: Path) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with path.open("r+b") as journal:
         journal.seek(offset)

@@ -5,6 +5,7 @@ Memory holds the batches that are open at the time, and no pair of any other.
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import assert_never
 
@@ -49,8 +50,8 @@ class History:
     """Calls of any kind by second (Unix time), of the last hour in which there were any."""
 
 
-def read(path: Path, sink: Sink, mark: Link = START) -> History:
-    """Replay a journal into a sink; an absent one is empty.
+def read(path: Path, sink: Sink, mark: Link = START, *, lines: int | None = None) -> History:
+    """Replay a journal into a sink, or so many lines of it; an absent one is empty.
 
     Stops at the first damage and reports it. Raises InvalidInput for a line of an unknown
     version, an unknown `batch.*` event, and an event of a batch that was never sent.
@@ -62,24 +63,24 @@ def read(path: Path, sink: Sink, mark: Link = START) -> History:
         return history
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
-    replay = _Replay(history, sink)
+    replay = Replay(history, sink)
     with file:
-        chain, lines, offset = START.chain.encode(), 0, 0
+        chain, number, offset = START.chain.encode(), 0, 0
         try:
-            for data in file:
+            for data in islice(file, lines):
                 new = unseal(chain, data)
-                replay.take(*parse(data, lines + 1))
-                chain, lines, offset = new, lines + 1, offset + len(data)
-                if lines == mark.lines:
+                replay.take(*parse(data, number + 1))
+                chain, number, offset = new, number + 1, offset + len(data)
+                if number == mark.lines:
                     history.mark_met = chain.decode() == mark.chain
         except DamagedError as error:
-            history.damage = Damage(lines + 1, str(error), isinstance(error, TornError))
+            history.damage = Damage(number + 1, str(error), isinstance(error, TornError))
         except UnknownLineError as error:
             raise InvalidInput(
-                f"{path}, line {lines + 1}: {error}. Nothing was sent. "
+                f"{path}, line {number + 1}: {error}. Nothing was sent. "
                 "Use the version that wrote it, or start over under another --name"
             ) from None
-        history.end = Link(lines, chain.decode(), offset)
+        history.end = Link(number, chain.decode(), offset)
     replay.end()
     return history
 
@@ -93,7 +94,9 @@ class _Open:
     step: Step = STAY
 
 
-class _Replay:
+class Replay:
+    """Takes events line by line, and the pairs that they speak of through their steps."""
+
     def __init__(self, history: History, sink: Sink) -> None:
         self._history = history
         self._sink = sink
@@ -128,6 +131,7 @@ class _Replay:
                 self._history.finished = bare(event, events.JobFinished)
             case (
                 events.PlanReplaced()
+                | events.JournalRepaired()
                 | events.RateChanged()
                 | events.JobPaused()
                 | events.JobContinued()

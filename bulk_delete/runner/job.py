@@ -99,7 +99,7 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
     if not has_started(folder):
         raise InvalidInput(f"there is no job {name!r} in {state}{_others(state)}")
     with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
-        guess = _guessed_plan(folder, scratch, stack)
+        guess = guessed_plan(folder, scratch, stack)
         found = _read_journal(folder, guess, scratch, stack)
         history = found.history
         if history.started is None:
@@ -160,7 +160,7 @@ def _read_journal(
     return _Found(history, states, mended)
 
 
-def _guessed_plan(folder: JobFolder, scratch: Scratch, stack: ExitStack) -> Plan | None:
+def guessed_plan(folder: JobFolder, scratch: Scratch, stack: ExitStack) -> Plan | None:
     """Open the plan that the journal seems to be about; what is wrong with it is told later."""
     fingerprint = last_started(folder.journal)
     if fingerprint is None:

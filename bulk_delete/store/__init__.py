@@ -6,7 +6,7 @@ Nothing but a saved plan has a name: whatever ends the process, nothing else is 
 from bulk_delete.store.build import Builder
 from bulk_delete.store.plan_file import Plan, SpoiltPlanError, open_plan
 from bulk_delete.store.scratch import Scratch, ScratchError
-from bulk_delete.store.states import States, states_told
+from bulk_delete.store.states import States, StatesWriter, states_told
 
 __all__ = [
     "Builder",
@@ -15,6 +15,7 @@ __all__ = [
     "ScratchError",
     "SpoiltPlanError",
     "States",
+    "StatesWriter",
     "open_plan",
     "states_told",
 ]

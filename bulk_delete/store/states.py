@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from bulk_delete.columns import Columns, Positions
-from bulk_delete.ledger import CODES, DOUBTED, STATES, UNTOLD, Codes, Sink, Step, among
+from bulk_delete.ledger import CODES, DONE, DOUBTED, STATES, UNTOLD, Codes, Sink, Step, among
 from bulk_delete.model import Before, Pair, State, Verdict
 from bulk_delete.store.coded import CodedPlan
 from bulk_delete.store.plan_file import Plan
@@ -20,6 +20,7 @@ from bulk_delete.store.strays import Strays
 from bulk_delete.store.verdicts import Verdicts
 
 _DOUBTED = {CODES[state] for state in DOUBTED}
+_DONE = {CODES[state] for state in DONE}
 _FAILED = CODES[State.FAILED]
 
 
@@ -153,6 +154,15 @@ class StatesWriter:
                 self._strays = Strays(self._scratch)
                 self._files.callback(self._strays.close)
             self._strays.apply(result_id, run_ids, step, number)
+
+    def done(self, result_id: int, run_ids: tuple[int, ...]) -> list[int]:
+        """Return those of some runs in the plan that are deleted or gone by now."""
+        told = self._universe.told(result_id, run_ids) if self._universe else ()
+        return [run for run, code in told if code in _DONE]
+
+    def count(self) -> Mapping[State, int]:
+        """Count the pairs of the plan in each state."""
+        return _counted(self._universe.codes()) if self._universe else {}
 
     def states(self) -> States:
         """Return what was told; the writer must not be used any more."""

@@ -1,0 +1,38 @@
+"""What people and scripts read: values in, text or JSON-ready dicts out. Pure."""
+
+from bulk_delete.report.audits import Audit, Repair, audit_text
+from bulk_delete.report.commands import command, repair_command
+from bulk_delete.report.jobs import PlanView, Summary, id_ranges, plan_text, summary_text
+from bulk_delete.report.rows import (
+    REJECTS_HEADER,
+    bad_rows,
+    csv_line,
+    plan_rows,
+    reject_row,
+    rejects_text,
+    verdict_rows,
+)
+from bulk_delete.report.words import as_json, duration, printable
+
+__all__ = [
+    "REJECTS_HEADER",
+    "Audit",
+    "PlanView",
+    "Repair",
+    "Summary",
+    "as_json",
+    "audit_text",
+    "bad_rows",
+    "command",
+    "csv_line",
+    "duration",
+    "id_ranges",
+    "plan_rows",
+    "plan_text",
+    "printable",
+    "reject_row",
+    "rejects_text",
+    "repair_command",
+    "summary_text",
+    "verdict_rows",
+]

@@ -1,0 +1,254 @@
+"""Looking a job's journal over, and repairing one that is damaged as no crash damages it.
+
+A repair throws nothing away: the journal is cut before the first damage, the rest is moved beside
+it, and all runs that may have been sent in the lost part are put in doubt, so that the next start
+reads them back.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+
+from bulk_delete import events, report
+from bulk_delete.columns import Columns, columns_of
+from bulk_delete.errors import InvalidInput, JournalFailed
+from bulk_delete.folder import JobFolder
+from bulk_delete.journal.chain import DamagedError, Link
+from bulk_delete.journal.lines import UnknownLineError, decode
+from bulk_delete.journal.mark import read_mark, write_mark
+from bulk_delete.journal.opening import move_tail
+from bulk_delete.journal.reader import read
+from bulk_delete.journal.survey import Finding, Survey
+from bulk_delete.journal.writer import Journal
+from bulk_delete.ledger import DONE, DOUBTED, UNCALLED, Step, among
+from bulk_delete.model import Pair, State, Verdict
+from bulk_delete.runner.job import guessed_plan, has_started
+from bulk_delete.store import (
+    Builder,
+    Plan,
+    Scratch,
+    ScratchError,
+    SpoiltPlanError,
+    States,
+    StatesWriter,
+    open_plan,
+    states_told,
+)
+
+MOST_TOLD = 1000
+"""Findings that are told one by one; beyond, they are counted."""
+
+_SHOWN_RUNS = 3
+_LOST = "the journal lost what it said of them, so they may have been sent"
+
+
+def audit(state: Path, name: str, *, repair: bool) -> report.Audit:
+    """Look a job's journal over, and repair it where that is asked for and needed.
+
+    Raises InvalidInput, JobBusy and JournalFailed.
+    """
+    folder = JobFolder(state, name)
+    if not has_started(folder):
+        raise InvalidInput(f"there is no job {name!r} in {state}")
+    try:
+        with folder.locked() if repair else folder.at_rest(), ExitStack() as stack:
+            scratch = Scratch(folder.path if repair else None)
+            plan = guessed_plan(folder, scratch, stack) or _only_plan(folder, scratch, stack)
+            writer = StatesWriter(scratch, plan)
+            stack.callback(writer.close)
+            auditor = BookAuditor(writer, plan)
+            survey = Survey(folder.journal, read_mark(folder.mark), auditor)
+            findings = survey.findings()
+            found = list(islice(findings, MOST_TOLD))
+            more = sum(1 for _ in findings)
+            repaired = None
+            if repair and not survey.sound:
+                repaired = _repair(folder, survey, found[0], plan, scratch, stack)
+    except ScratchError as error:
+        raise JournalFailed(str(error)) from None
+    return report.Audit(
+        job=name,
+        journal=str(folder.journal),
+        lines=survey.line,
+        executions=survey.executions,
+        books="agree with the plan" if auditor.compared else "balance in themselves",
+        findings=tuple(found),
+        more=more,
+        repaired=repaired,
+    )
+
+
+def _only_plan(folder: JobFolder, scratch: Scratch, stack: ExitStack) -> Plan | None:
+    """Open the saved plan, where the journal has lost which one it was."""
+    saved = list(folder.path.glob("plan.*.bin"))
+    if len(saved) != 1:
+        return None
+    try:
+        plan = open_plan(saved[0], scratch)
+        stack.callback(plan.close)
+        plan.check()
+    except (OSError, SpoiltPlanError):
+        return None
+    return plan
+
+
+class BookAuditor:
+    """Holds what a journal says against itself, and against the plan that it is about at last."""
+
+    def __init__(self, writer: StatesWriter, plan: Plan | None) -> None:
+        self._writer = writer
+        self._plan = plan
+        self._complaints: list[str] = []
+        self.compared = False
+
+    def apply(
+        self, result_id: int, run_ids: tuple[int, ...], step: Step, verdict: Verdict | None = None
+    ) -> None:
+        if step not in UNCALLED and (done := self._writer.done(result_id, run_ids)):
+            runs = ", ".join(map(str, done[:_SHOWN_RUNS]))
+            self._complaints.append(
+                f"runs of result {result_id} were sent again that were deleted or gone: {runs}"
+                + (f" and {len(done) - _SHOWN_RUNS} more" if len(done) > _SHOWN_RUNS else "")
+            )
+        self._writer.apply(result_id, run_ids, step, verdict)
+
+    def complaints(self) -> list[str]:
+        told, self._complaints = self._complaints, []
+        return told
+
+    def ended(self, started: events.JobStarted, finished: events.JobFinished) -> Iterator[str]:
+        if self._plan is None or started.fingerprint != self._plan.figures.fingerprint:
+            return
+        self.compared = True
+        states, counts = self._writer.count(), finished.counts
+        done = sum(states.get(state, 0) for state in DONE)
+        told = sum(counts.get(name, 0) for name in ("already_done", "deleted", "gone"))
+        if done != told:
+            yield f"its books say {told:,} runs are deleted or gone, its lines {done:,}"
+        for state in (State.IN_DOUBT, State.UNKNOWN):
+            if (found := states.get(state, 0)) != counts.get(state.value, 0):
+                yield (
+                    f"its books say {counts.get(state.value, 0):,} runs are {state.value}, "
+                    f"its lines {found:,}"
+                )
+
+
+def _repair(
+    folder: JobFolder,
+    survey: Survey,
+    first: Finding,
+    plan: Plan | None,
+    scratch: Scratch,
+    stack: ExitStack,
+) -> report.Repair:
+    """Cut the journal before its first damage, and record what may have been lost with the rest."""
+    end = survey.sound_to
+    doubts = _doubts(folder, end, plan, scratch, stack)
+    try:
+        # Until the end no start takes this for a whole journal, whatever happens meanwhile.
+        write_mark(folder.mark, Link(end.lines + 1, "being repaired", end.offset))
+        moved = move_tail(folder.journal, end.offset, folder.broken)
+    except OSError as error:
+        raise JournalFailed(f"{folder.path} cannot be written: {error.strerror}") from None
+    event = events.JournalRepaired(
+        line=end.lines + 1,
+        lines=survey.line - end.lines,
+        bytes=moved,
+        lost=survey.lost,
+        reason=first.what,
+    )
+    anyio.run(_record, folder, end, event, doubts)
+    return report.Repair(
+        line=event.line,
+        lines=event.lines,
+        bytes=moved,
+        lost=event.lost,
+        doubted=doubts.plan.figures.runs,
+        to=str(folder.broken),
+    )
+
+
+class _Doubts(NamedTuple):
+    """Runs that may have been sent, in a journal whose batches have numbers up to `last_batch`."""
+
+    plan: Plan
+    last_batch: int
+
+
+def _doubts(
+    folder: JobFolder, end: Link, plan: Plan | None, scratch: Scratch, stack: ExitStack
+) -> _Doubts:
+    """Find what may have been sent after the end of the sound part.
+
+    That is what the lines there name, and all of the plan that was not settled before.
+    """
+    history, states = states_told(
+        lambda sink: read(folder.journal, sink, lines=end.lines), scratch, plan
+    )
+    last_batch = history.last_batch
+    with closing(states), Builder(scratch) as builder:
+        for columns in plan.chunks() if plan else ():
+            builder.add(_unsettled(columns, states))
+        for event in _sent_after(folder.journal, end):
+            last_batch = max(last_batch, event.batch)
+            pairs = sorted(Pair(event.result_id, run) for run in event.run_ids or ())
+            builder.add(_unsettled(columns_of(pairs), states))
+        doubts = builder.plan()
+    stack.callback(doubts.close)
+    return _Doubts(doubts, last_batch)
+
+
+def _unsettled(columns: Columns, states: States) -> Columns:
+    return columns.part(~among(states.codes(columns), DONE | DOUBTED))
+
+
+def _sent_after(journal: Path, end: Link) -> Iterator[events.BatchSent]:
+    with journal.open("rb") as file:
+        file.seek(end.offset)
+        for data in file:
+            try:
+                _, event = decode(data)
+            except (DamagedError, UnknownLineError):
+                continue
+            if isinstance(event, events.BatchSent):
+                yield event
+
+
+async def _record(
+    folder: JobFolder, end: Link, repaired: events.JournalRepaired, doubts: _Doubts
+) -> None:
+    """Write all of it in one commit: the mark is right again only when that is on the disk."""
+    journal = Journal(folder.journal, folder.mark, end)
+    failures: list[JournalFailed] = []
+    async with anyio.create_task_group() as house:
+        house.start_soon(journal.serve)
+        journal.write(repaired)
+        for number, (result_id, run_ids) in enumerate(_batches(doubts.plan), start=1):
+            journal.write(
+                events.BatchUnknown(
+                    batch=doubts.last_batch + number,
+                    status=None,
+                    reason="journal repaired",
+                    detail=_LOST,
+                    run_ids=run_ids,
+                    result_id=result_id,
+                )
+            )
+        try:
+            await journal.durable()
+        except JournalFailed as failure:
+            failures.append(failure)
+        house.cancel_scope.cancel()
+    journal.release()
+    if failures:
+        raise failures[0]
+
+
+def _batches(plan: Plan) -> Iterator[tuple[int, tuple[int, ...]]]:
+    for group in plan.groups():
+        for run_ids in group.batches():
+            yield group.result_id, run_ids

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench check format clean
+.PHONY: demo test bench torture check format clean
 
 demo: .venv/.installed
 	@$(BIN)/bulk-delete demo
@@ -14,6 +14,10 @@ test: .venv/.developed
 # BENCH has more words for it: make bench BENCH='--rows 1000000 --only csv sdk --json out.json'
 bench: .venv/.benched
 	$(BIN)/python -m tests.benchmarks.bench $(BENCH)
+
+# TORTURE has more words for it: make torture TORTURE='--rounds 2 --only "SIGINT twice"'
+torture: .venv/.developed
+	$(BIN)/python -m tests.torture.torture $(TORTURE)
 
 check: .venv/.developed
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,12 @@ class WarpLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._now
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _hang_up_is_heard() -> None:
+    """Let the commands that are started hear SIGHUP, also where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

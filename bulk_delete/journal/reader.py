@@ -129,6 +129,7 @@ class Replay:
                 self._end_batches()
             case events.JobFinished():
                 self._history.finished = bare(event, events.JobFinished)
+                self._end_batches()
             case (
                 events.PlanReplaced()
                 | events.JournalRepaired()

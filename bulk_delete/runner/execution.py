@@ -5,6 +5,7 @@ import importlib.util
 import os
 import platform
 import random
+import resource
 import signal
 import time
 import traceback
@@ -19,7 +20,7 @@ from bulk_delete import __version__, events, report
 from bulk_delete.client import Client, open_client
 from bulk_delete.config import ApiKey, Settings
 from bulk_delete.dispatch import Ends, Engine
-from bulk_delete.errors import Bug, Ending, Interrupted, JournalFailed
+from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DOUBTED
@@ -32,14 +33,32 @@ from bulk_delete.signals import obeyed
 from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
 
+FILES = 48
+"""Files that may be open at once besides a socket for each call: a few more than ever are."""
+
 
 def execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) -> report.Summary:
     """Send what is left to do; return how it ended.
 
     Raises InvalidInput and JournalFailed for what shows before the first call.
     """
+    _room_for_files(job.order.settings.limits.concurrency)
     options = {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
     return anyio.run(_execute, job, key, approved_by, watcher, backend_options=options)
+
+
+def _room_for_files(concurrency: int) -> None:
+    """See to it that a socket for each call can be opened. Raises InvalidInput."""
+    needed = FILES + concurrency
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise InvalidInput(
+            f"this process may have {hard} files open at once, and needs {needed} for "
+            f"--concurrency {concurrency}; raise `ulimit -n`, or lower the concurrency"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) -> report.Summary:

@@ -1,0 +1,261 @@
+"""The faults of a night, each done to a job that runs; recovery comes after it."""
+
+import json
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bulk_delete.sandbox import Call, Faults
+from bulk_delete.sandbox.faults import Outage
+from tests.torture.trial import JOB, Trial
+
+Deed = Callable[[Trial], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done, and what the sandbox does besides; None for its mild faults.
+
+    `codes` are the exit codes of a start that it has struck.
+    """
+
+    deed: Deed
+    codes: frozenset[int]
+    faults: Faults | None = None
+
+
+def undisturbed(trial: Trial) -> None:
+    trial.end(trial.start())
+
+
+def kill(trial: Trial) -> None:
+    """Kill it at three random moments."""
+    for _ in range(3):
+        child = trial.start()
+        trial.wait_for_calls(len(trial.api.calls) + trial.rng.randrange(1, 12))
+        child.kill()
+        trial.end(child)
+
+
+def kill_between_effect_and_reply(trial: Trial) -> None:
+    child, due = trial.start(), trial.rng.randrange(1, 12)
+
+    def strike(_: Call) -> None:
+        if len(trial.api.calls) + 1 >= due:
+            child.kill()
+
+    trial.on_call = strike
+    trial.end(child)
+    trial.on_call = lambda _: None
+
+
+def injected(call: str, act: str, *, having: str = "", most: int = 12) -> Deed:
+    """Have a system call on the journal go wrong, the nth of its kind."""
+
+    def deed(trial: Trial) -> None:
+        nth = trial.rng.randrange(1, most)
+        trial.end(trial.start(fault={"call": call, "act": act, "having": having, "nth": nth}))
+
+    return deed
+
+
+def jumping(seconds: int) -> Deed:
+    """Set the clock by so much in the middle of the job."""
+
+    def deed(trial: Trial) -> None:
+        nth = trial.rng.randrange(20, 60)
+        trial.end(trial.start(fault={"call": "time", "act": seconds, "nth": nth}))
+
+    return deed
+
+
+def signalled(*signals: signal.Signals) -> Deed:
+    """Send signals, one after the other, from a random moment on."""
+
+    def deed(trial: Trial) -> None:
+        child = trial.start()
+        trial.wait_for_calls(trial.rng.randrange(1, 15))
+        for signum in signals:
+            child.send_signal(signum)
+        trial.end(child)
+
+    return deed
+
+
+def small_files(trial: Trial) -> None:
+    """Let no file grow beyond some kilobytes, as on a full disk."""
+    trial.end(trial.start(limits={resource.RLIMIT_FSIZE: trial.rng.randrange(4_000, 20_000)}))
+
+
+def few_files(trial: Trial) -> None:
+    """Leave too few file descriptors for all connections."""
+    trial.end(trial.start(limits={resource.RLIMIT_NOFILE: trial.rng.randrange(10, 26)}))
+
+
+def two_at_once(trial: Trial) -> None:
+    first = trial.start()
+    trial.wait_for_calls(1)
+    trial.end(trial.start())
+    trial.end(first)
+
+
+def no_folder(trial: Trial) -> None:
+    """Move the job's folder away while it runs, and back when it has ended."""
+    child = trial.start()
+    trial.wait_for_calls(trial.rng.randrange(1, 10))
+    folder = trial.command.folder(JOB)
+    folder.rename(folder.with_name("away"))
+    child.communicate(timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_name("away").rename(folder)
+    trial.codes.append(child.returncode)
+    trial.note_lines()
+
+
+def _killed(trial: Trial) -> bytes:
+    child = trial.start()
+    trial.wait_for_calls(trial.rng.randrange(2, 15))
+    child.kill()
+    trial.end(child)
+    return trial.journal.read_bytes()
+
+
+def torn(trial: Trial) -> None:
+    """Tear the end, as a crash does: no further back than the last intent that was acted on."""
+    whole = _killed(trial)
+    seen = {call.request_id.encode() for call in trial.api.calls}
+    least = at = 0
+    for line in whole.splitlines(keepends=True):
+        at += len(line)
+        if b'"batch.sent"' in line and any(b'"%b"' % one in line for one in seen):
+            least = at
+    marked = json.loads(trial.mark.read_bytes())[2] if trial.mark.exists() else 0
+    least = max(least, marked)
+    trial.journal.write_bytes(whole[: trial.rng.randrange(least, len(whole) + 1)])
+
+
+def _mark_all(trial: Trial, whole: bytes) -> None:
+    """Say that all of it was on the disk: then no crash explains what is missing."""
+    lines = whole[: whole.rindex(b"\n") + 1].splitlines(keepends=True)
+    chain = json.loads(lines[-1])["chain"]
+    size = sum(map(len, lines))
+    trial.mark.write_text(json.dumps([len(lines), chain, size]))
+
+
+def flipped(trial: Trial) -> None:
+    """Change a byte anywhere."""
+    whole = _killed(trial)
+    _mark_all(trial, whole)
+    at = trial.rng.randrange(whole.rindex(b"\n"))
+    changed = bytes([whole[at] ^ (1 << trial.rng.randrange(8))])
+    trial.journal.write_bytes(whole[:at] + changed + whole[at + 1 :])
+
+
+def lines_gone(trial: Trial) -> None:
+    """Take out some lines."""
+    whole = _killed(trial)
+    _mark_all(trial, whole)
+    lines = whole.splitlines(keepends=True)
+    first = trial.rng.randrange(len(lines))
+    last = trial.rng.randrange(first, len(lines)) + 1
+    trial.journal.write_bytes(b"".join(lines[:first] + lines[last:]))
+
+
+def lines_swapped(trial: Trial) -> None:
+    whole = _killed(trial)
+    _mark_all(trial, whole)
+    lines = whole.splitlines(keepends=True)
+    trial.rng.shuffle(lines)
+    trial.journal.write_bytes(b"".join(lines))
+
+
+def cut_at_a_border(trial: Trial) -> None:
+    whole = _killed(trial)
+    _mark_all(trial, whole)
+    lines = whole.splitlines(keepends=True)
+    trial.journal.write_bytes(b"".join(lines[: trial.rng.randrange(len(lines))]))
+
+
+def read_only(trial: Trial) -> None:
+    """Take the right to write away from the folder; the superuser does not mind, others do."""
+    child = trial.start()
+    trial.wait_for_calls(trial.rng.randrange(1, 10))
+    folder = trial.command.folder(JOB)
+    folder.chmod(0o500)
+    trial.end(child)
+    folder.chmod(0o700)
+
+
+INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+SENT, DELETED = '"batch.sent"', '"batch.deleted"'
+SLOW = Faults(latency_s=0.1)
+"""For what must be done while the job runs."""
+
+STORM = Faults(latency_s=0.003, rate=60, deleted_run="400")
+
+FINE = frozenset({0})
+KILLED = frozenset({-9})
+NO_JOURNAL = frozenset({74})
+
+
+def _ended_by(signum: signal.Signals) -> frozenset[int]:
+    return frozenset({128 + signum})
+
+
+FAULTS: dict[str, Fault] = {
+    "none": Fault(undisturbed, FINE),
+    "kill -9, three times at random": Fault(kill, KILLED),
+    "kill -9 before an intent is written": Fault(
+        injected("write", "kill_before", having=SENT), KILLED
+    ),
+    "kill -9 after an intent is written": Fault(
+        injected("write", "kill_after", having=SENT), KILLED
+    ),
+    "kill -9 before a sync": Fault(injected("fdatasync", "kill_before"), KILLED),
+    "kill -9 after a sync": Fault(injected("fdatasync", "kill_after"), KILLED),
+    "kill -9 between effect and reply": Fault(kill_between_effect_and_reply, KILLED),
+    "kill -9 before an outcome is written": Fault(
+        injected("write", "kill_before", having=DELETED), KILLED
+    ),
+    "kill -9 after an outcome is written": Fault(
+        injected("write", "kill_after", having=DELETED), KILLED
+    ),
+    "SIGINT": Fault(signalled(INT), _ended_by(INT)),
+    "SIGTERM": Fault(signalled(TERM), _ended_by(TERM)),
+    "SIGHUP": Fault(signalled(HUP), _ended_by(HUP)),
+    "SIGINT twice": Fault(signalled(INT, INT), _ended_by(INT)),
+    "SIGTERM twice": Fault(signalled(TERM, TERM), _ended_by(TERM)),
+    "SIGHUP twice": Fault(signalled(HUP, HUP), _ended_by(HUP)),
+    "EIO on a write": Fault(injected("write", "EIO"), NO_JOURNAL),
+    "ENOSPC on a write": Fault(injected("write", "ENOSPC"), NO_JOURNAL),
+    "EDQUOT on a write": Fault(injected("write", "EDQUOT"), NO_JOURNAL),
+    "EIO on a sync": Fault(injected("fdatasync", "EIO"), NO_JOURNAL),
+    "file size limit": Fault(small_files, NO_JOURNAL),
+    "short writes": Fault(injected("write", "short"), FINE),
+    "torn end": Fault(torn, KILLED),
+    "flipped bit": Fault(flipped, KILLED),
+    "lines gone": Fault(lines_gone, KILLED),
+    "lines in another order": Fault(lines_swapped, KILLED),
+    "end cut off at a line": Fault(cut_at_a_border, KILLED),
+    "two at once": Fault(two_at_once, frozenset({7}), SLOW),
+    "folder moved away": Fault(no_folder, NO_JOURNAL, SLOW),
+    "folder read-only": Fault(read_only, FINE | NO_JOURNAL, SLOW),
+    "clock an hour on": Fault(jumping(3600), FINE),
+    "clock an hour back": Fault(jumping(-3600), FINE),
+    "few file descriptors": Fault(few_files, frozenset({2}) | NO_JOURNAL),
+    "resets before the effect": Fault(undisturbed, FINE, Faults(latency_s=0.003, reset_before=0.2)),
+    "resets after the effect": Fault(undisturbed, FINE, Faults(latency_s=0.003, reset_after=0.2)),
+    "500 before the effect": Fault(undisturbed, FINE, Faults(latency_s=0.003, error_before=0.2)),
+    "500 after the effect": Fault(
+        undisturbed, FINE, Faults(latency_s=0.003, error_after=0.2, deleted_run="400")
+    ),
+    "429 storm": Fault(undisturbed, FINE, STORM),
+    "503 for a second, and kill -9": Fault(
+        kill, KILLED, Faults(latency_s=0.003, outage=Outage(0.05, 1.0))
+    ),
+    "kill -9 where nothing may be read back": Fault(
+        kill, KILLED, Faults(latency_s=0.003, reset_after=0.1, read_back="forbidden")
+    ),
+}

@@ -1,0 +1,58 @@
+"""Makes a system call of the journal go wrong, at a named point, in a process that loads this.
+
+`INJECTED_FAULT` is JSON. `call`: write, fdatasync or time; `nth`: which one, from 1, of those that
+concern the journal and, for a write, have `having` in them; `act`: kill_before, kill_after, short,
+the name of an errno, or the seconds by which the clock jumps.
+"""
+
+import errno
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def _strike(act: str, real: Callable[..., Any], handle: int, rest: tuple[Any, ...]) -> Any:
+    if act == "short":
+        return real(handle, rest[0][: (len(rest[0]) + 1) // 2])
+    if act == "kill_after":
+        real(handle, *rest)
+    if act.startswith("kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    number = getattr(errno, act)
+    raise OSError(number, os.strerror(number))
+
+
+def _inject(fault: dict[str, Any]) -> None:
+    real, seen = getattr(os, fault["call"]), 0
+    having = fault["having"].encode()
+
+    def call(handle: int, *rest: Any) -> Any:
+        nonlocal seen
+        is_journal = Path(f"/proc/self/fd/{handle}").readlink().name == "journal.jsonl"
+        if is_journal and (not rest or having in bytes(rest[0])):
+            seen += 1
+            if seen >= fault["nth"]:
+                return _strike(fault["act"], real, handle, rest)
+        return real(handle, *rest)
+
+    setattr(os, fault["call"], call)
+
+
+def _jump(fault: dict[str, Any]) -> None:
+    real, seen = time.time, 0
+
+    def now() -> float:
+        nonlocal seen
+        seen += 1
+        return real() + (fault["act"] if seen >= fault["nth"] else 0)
+
+    time.time = now
+
+
+if told := os.environ.get("INJECTED_FAULT"):
+    found = json.loads(told)
+    (_jump if found["call"] == "time" else _inject)(found)

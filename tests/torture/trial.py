@@ -1,0 +1,208 @@
+"""One trial: the real command and a sandbox that knows what it did, a fault, recovery, the laws."""
+
+import contextlib
+import json
+import os
+import random
+import resource
+import select
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bulk_delete.columns import columns_of
+from bulk_delete.ledger import DONE
+from bulk_delete.model import Pair
+from bulk_delete.runner.auditing import audit
+from bulk_delete.sandbox import Call, Faults, World
+from tests.conftest import KEY, Command, Sandbox, running_sandbox, write_csv
+from tests.replays import replay
+
+INJECT = Path(__file__).parent / "inject"
+MOST_STARTS = 8
+JOB = "runs"
+
+WORLD = World.made(results=30, runs=9000, seed=11).pairs()
+ASKED = [pair for place, pair in enumerate(WORLD) if place % 3]
+"""Two runs in three: the others are beside them in the same results, and must stay."""
+
+
+@dataclass
+class Tally:
+    """What broke a law. `words` say where."""
+
+    lost: int = 0
+    again: int = 0
+    wrong: int = 0
+    words: list[str] = field(default_factory=list)
+    struck: bool = False
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.again or self.wrong or self.words)
+
+
+@dataclass
+class Trial:
+    command: Command
+    rng: random.Random
+    api: Sandbox = field(init=False)
+    on_call: Callable[[Call], None] = lambda _: None
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    """Every journal line that was ever seen whole, also where it was damaged afterwards."""
+
+    codes: list[int] = field(default_factory=list)
+
+    @property
+    def journal(self) -> Path:
+        return self.command.folder(JOB) / "journal.jsonl"
+
+    @property
+    def mark(self) -> Path:
+        return self.command.folder(JOB) / "journal.mark"
+
+    def words(self) -> list[str]:
+        return self.command.line(
+            "run", f"{JOB}.csv", "--yes", "--quiet", "--rate", "500/s", "--base-url", self.api.url
+        )
+
+    def start(
+        self, *, fault: dict[str, Any] | None = None, limits: dict[int, int] | None = None
+    ) -> "subprocess.Popen[str]":
+        """Start the job, with an injected fault or under limits of the kind of `resource`."""
+        environ = dict(self.command.environ)
+        if fault:
+            environ |= {"INJECTED_FAULT": json.dumps(fault), "PYTHONPATH": str(INJECT)}
+
+        def limited() -> None:
+            for kind, most in (limits or {}).items():
+                resource.setrlimit(kind, (most, most))
+
+        return subprocess.Popen(
+            self.words(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+            cwd=self.command.home,
+            preexec_fn=limited if limits else None,  # noqa: PLW1509 - it makes one system call
+        )
+
+    def end(self, child: "subprocess.Popen[str]") -> str:
+        """Wait for the end of a start; return what it said."""
+        out, err = child.communicate(timeout=60)
+        self.codes.append(child.returncode)
+        self.note_lines()
+        return out + err
+
+    def wait_for_calls(self, calls: int) -> None:
+        """Wait until the server has seen so many calls, or the job has nothing more to send."""
+        poller = select.poll()
+        for _ in range(4000):
+            if len(self.api.calls) >= calls or not self.api.left & set(ASKED):
+                return
+            poller.poll(2)
+
+    def note_lines(self) -> None:
+        """Keep what the journal says now; the server must not know more than that."""
+        known = {line["chain"] for line in self.lines}
+        with contextlib.suppress(FileNotFoundError):
+            for data in self.journal.read_bytes().splitlines(keepends=True):
+                with contextlib.suppress(ValueError):
+                    line = json.loads(data)
+                    if data[-1:] == b"\n" and line["chain"] not in known:
+                        self.lines.append(line)
+
+    def recover(self) -> None:
+        """Run the same command again until it has done all; repair where it asks for that."""
+        self.on_call = lambda _: None
+        for _ in range(MOST_STARTS):
+            said = self.end(self.start())
+            if self.codes[-1] == 0:
+                return
+            if self.codes[-1] == 2 and "--repair" in said:
+                self.command.run("audit", JOB, "--repair")
+
+    def laws(self) -> Tally:
+        tally = Tally()
+        if self.codes[-1] != 0:
+            tally.words.append(f"it did not come to an end: codes {self.codes}")
+        if 70 in self.codes:
+            tally.words.append(f"it called itself a bug: codes {self.codes}")
+        asked, left = set(ASKED), self.api.left
+        states = replay(self.journal).states.count([columns_of(ASKED)])
+        settled = sum(states.get(state, 0) for state in DONE)
+        tally.lost = len(asked & left) + len(asked) - settled
+        tally.wrong = len(set(WORLD) - asked - left)
+        tally.again = len(self._unannounced()) + len(self._unexplained())
+        found = audit(self.command.state / "bulk-delete", JOB, repair=False)
+        tally.words += [f"audit, line {line}: {what}" for line, what in found.findings]
+        return tally
+
+    def _unannounced(self) -> list[str]:
+        """Return the calls that the server saw and no journal line had told of."""
+        told = {line["request_id"] for line in self.lines if line["event"] == "batch.sent"}
+        return [call.request_id for call in self.api.calls if call.request_id not in told]
+
+    def _unexplained(self) -> list[Pair]:
+        """Return the pairs that were sent again with no line before it that says why."""
+        runs: dict[int, tuple[int, tuple[int, ...]]] = {}
+        sent_in: dict[Pair, int] = {}
+        deleted: set[int] = set()
+        open_since: dict[int, int] = {}
+        wrong: list[Pair] = []
+        execution = 0
+        for line in self.lines:
+            number = line.get("batch", 0)
+            match line["event"]:
+                case "job.started":
+                    execution += 1
+                case "batch.sent":
+                    if "run_ids" in line:
+                        runs[number] = line["result_id"], tuple(line["run_ids"])
+                    result_id, run_ids = runs[number]
+                    for pair in (Pair(result_id, run) for run in run_ids):
+                        before = sent_in.get(pair)
+                        if before in deleted or open_since.get(before or 0) == execution:
+                            wrong.append(pair)
+                        sent_in[pair] = number
+                    open_since[number] = execution
+                case "batch.deleted":
+                    deleted.add(number)
+                    open_since.pop(number, None)
+                case (
+                    "batch.retry" | "batch.split" | "batch.failed" | "batch.gone" | "batch.unknown"
+                ):
+                    open_since.pop(number, None)
+                case _:
+                    pass
+        return wrong
+
+
+@contextlib.contextmanager
+def trial(home: Path, seed: int, faults: Faults | None = None) -> Iterator[Trial]:
+    """Set a trial up, with a sandbox that has these faults of its own."""
+    home.mkdir(parents=True, exist_ok=True)
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
+        "CEKURA_API_KEY": KEY,
+        "BULK_DELETE_RETRY_BASE": "20ms",
+        "BULK_DELETE_LIMITS_HOLD_AFTER": "500ms",
+        "SSL_CERT_FILE": os.devnull,
+    }
+    one = Trial(Command(home, environ), random.Random(seed))
+    write_csv(home / f"{JOB}.csv", ASKED)
+    mild = faults or Faults(latency_s=0.01, reset_after=0.03, error_before=0.02)
+    with running_sandbox(
+        World.of(WORLD),
+        mild,
+        seed=seed,
+        on_call=lambda call: one.on_call(call),  # noqa: PLW0108 - it changes
+    ) as api:
+        one.api = api
+        yield one

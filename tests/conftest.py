@@ -42,6 +42,11 @@ class WarpLoop(asyncio.SelectorEventLoop):
         return self._now
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two tests a core: many wait for a process, for a disk or for each other."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _hang_up_is_heard() -> None:
     """Let the commands that are started hear SIGHUP, also where the tests run under nohup."""

@@ -1,7 +1,6 @@
 """Crashes, signals, full disks and overlaps, through the real command; then what recovery does."""
 
 import json
-import random
 import resource
 import select
 import signal
@@ -72,25 +71,6 @@ def wait_for_calls(api: Sandbox, calls: int) -> None:
 def finish(child: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = child.communicate(timeout=40)
     return child.returncode, out, err
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_kill_at_any_moment(command: Command, sandbox: Running, seed: int) -> None:
-    """Killed three times at random moments and started again, it loses and repeats nothing."""
-    rng = random.Random(seed)
-    write_csv(command.home / "runs.csv", PAIRS)
-    faults = Faults(latency_s=0.005, reset_after=0.03, error_after=0.02)
-    line = ("run", "runs.csv", "--yes", "--rate", "400/s", "--quiet", "--base-url")
-    with sandbox(world(), faults, seed=seed) as api:
-        for _ in range(3):
-            child = command.start(*line, api.url)
-            wait_for_calls(api, len(api.calls) + rng.randrange(1, 25))
-            child.kill()
-            finish(child)
-        done = command.run(*line, api.url)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert api.left == set()
-    check_laws(command, api, PAIRS)
 
 
 @pytest.mark.parametrize(

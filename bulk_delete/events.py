@@ -57,6 +57,40 @@ class JournalRepaired(Event, frozen=True, tag="journal.repaired"):
     reason: str
 
 
+class VerifyStarted(Event, frozen=True, tag="verify.started"):
+    """`runs` are to be read back, of `of` that are deleted or gone; `sample`: chosen by chance.
+
+    `after`: the result and run up to which an earlier `verify` has come.
+    """
+
+    execution: str
+    version: str
+    host: str
+    pid: int
+    base_url: str
+    key_id: str
+    runs: int
+    of: int
+    sample: bool
+    after: tuple[int, int] | None = None
+
+
+class VerifyProgress(Event, frozen=True, tag="verify.progress"):
+    """`upto`: the result and run up to which all were read back."""
+
+    upto: tuple[int, int]
+
+
+class VerifyFinished(Event, frozen=True, tag="verify.finished"):
+    """`counts`: runs by what became of them."""
+
+    outcome: str
+    exit_code: int
+    reason: str
+    counts: dict[str, int]
+    seconds: float
+
+
 class RateChanged(Event, frozen=True, tag="rate.changed"):
     """`rate`, `before` and `ceiling` (what was configured) are calls per second."""
 
@@ -84,11 +118,11 @@ class JobContinued(Event, frozen=True, tag="job.continued"):
 class ApiRead(Event, frozen=True, tag="api.read"):
     """A call that changes nothing: of `asked` runs, `found` came back; or whether a result is seen.
 
-    `batch` is the one to be settled.
+    `batch` is the one to be settled; `verify` asks for none.
     """
 
     read: Literal["runs", "result"]
-    batch: int
+    batch: int | None
     result_id: int
     request_id: str
     asked: int | None = None
@@ -198,5 +232,6 @@ Settling = BatchFailed | BatchGone | BatchUnknown
 OfBatch = BatchSent | BatchDeleted | BatchRetry | BatchSplit | Settling
 OfPairs = BatchWithheld | BatchReopened
 Steering = RateChanged | JobPaused | JobContinued | ApiRead
-OfJob = JobStarted | PlanReplaced | JobFinished | JournalRepaired | Steering
+Verifying = VerifyStarted | VerifyProgress | VerifyFinished
+OfJob = JobStarted | PlanReplaced | JobFinished | JournalRepaired | Verifying | Steering
 AnyEvent = OfBatch | OfPairs | OfJob

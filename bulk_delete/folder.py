@@ -41,6 +41,7 @@ class JobFolder:
         self.failed = self.path / "failed.csv"
         self.unknown = self.path / "unknown.csv"
         self.leftover = self.path / "leftover.csv"
+        self.still_there = self.path / "still-there.csv"
         self.summary = self.path / "summary.json"
 
     def plan(self, fingerprint: str) -> Path:

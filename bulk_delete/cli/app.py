@@ -15,6 +15,7 @@ from bulk_delete.cli.options import (
     resume_settings,
     run_settings,
     settings_of,
+    verify_settings,
 )
 from bulk_delete.config import Settings, find_key
 from bulk_delete.folder import state_dir
@@ -158,6 +159,42 @@ def resume(
         show_rest(job, quiet=quiet)
         summary = send(job, key, "resume", quiet=quiet)
     return show_end(summary, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+@click.argument("job_name", metavar="JOB")
+@click.option(
+    "--sample", type=click.IntRange(1), metavar="N", help="Read back N runs, drawn by chance."
+)
+@verify_settings
+@config_option
+@_quiet
+@_json
+def verify(
+    job_name: str,
+    sample: int | None,
+    quiet: bool,  # noqa: FBT001 - click's
+    as_json: bool,  # noqa: FBT001 - click's
+    **given: Any,  # noqa: ANN401 - click's
+) -> int:
+    """Read back the runs that JOB has deleted, and tell which are still there. Sends no deletion.
+
+    Those that are still there count as unsent again, and are listed in still-there.csv, itself a
+    valid input. Ends with 0 if there are none, with 1 if there are some or some cannot be seen.
+    Interrupted, it goes on where it stopped.
+
+    \b
+    Examples:
+      bulk-delete verify runs
+      bulk-delete verify runs --sample 1000 --rate 5/s
+    """
+    from bulk_delete.cli.verifying import show_verification  # noqa: PLC0415 - loads aiohttp
+
+    settings = settings_of(given)
+    key = find_key(settings.api, os.environ, home())
+    return show_verification(
+        job_name, settings, key, _state(settings), sample=sample, quiet=quiet, as_json=as_json
+    )
 
 
 @app.command()

@@ -68,6 +68,14 @@ def resume_settings(command: _F) -> _F:
     )
 
 
+def verify_settings(command: _F) -> _F:
+    no_use = {"input", "guards"}
+    kept = (flag for flag in (*_FLAGS, *_RUN_FLAGS) if flag.section not in no_use)
+    return _with(
+        command, tuple(flag for flag in kept if flag.name not in {"--max-failures", "--settle"})
+    )
+
+
 def audit_settings(command: _F) -> _F:
     return _with(command, tuple(flag for flag in _FLAGS if flag.section == "state"))
 

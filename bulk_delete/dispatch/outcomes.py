@@ -132,7 +132,11 @@ class Outcomes:
             self.trouble = failed.detail
             self._recorder.record(batch, failed)
         if still_there := tuple(run for run in sight.present if run in batch.doubted):
-            self._recorder.record_pairs(events.BatchReopened(batch.result_id, still_there))
+            self.reopened(batch.result_id, still_there)
+
+    def reopened(self, result_id: int, run_ids: tuple[int, ...]) -> None:
+        """Write that runs are still there."""
+        self._recorder.record_pairs(events.BatchReopened(result_id, run_ids))
 
     def held_in_doubt(self, batch: Batch) -> None:
         """Leave alone what an earlier execution left in doubt."""

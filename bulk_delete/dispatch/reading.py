@@ -51,14 +51,14 @@ class Reader:
 
     async def look(
         self,
-        number: int,
+        number: int | None,
         result_id: int,
         run_ids: tuple[int, ...],
         urgency: int,
         *,
         result_first: bool = False,
     ) -> Conclusion:
-        """Find out what became of runs of one result; `number` is the batch that asks.
+        """Find out what became of runs of one result; `number` is the batch that asks, if one does.
 
         Raises LeaveOffError when the job stops first.
         """
@@ -85,7 +85,7 @@ class Reader:
         return Blind(forbidden=not self.allowed)
 
     async def _read(
-        self, number: int, result_id: int, run_ids: tuple[int, ...] | None, urgency: int
+        self, number: int | None, result_id: int, run_ids: tuple[int, ...] | None, urgency: int
     ) -> Reading:
         """Read runs, or the result where none are given, as often as the attempts allow."""
         after: Fact | None = None
@@ -105,7 +105,7 @@ class Reader:
 
     async def _call(
         self,
-        number: int,
+        number: int | None,
         result_id: int,
         run_ids: tuple[int, ...] | None,
         urgency: int,

@@ -19,6 +19,8 @@ CALLS_OVER_S = 3600
 """For how long a call counts, in the limits that the API may have."""
 
 _READ_AT_ONCE = 1 << 20
+_ENDS_OF_VERIFY = {"done", "incomplete"}
+"""Outcomes of a `verify` that has read all back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,9 @@ class History:
     """How many calls were sent that delete; `retries` of them settled nothing."""
 
     retries: int = 0
+    verified_upto: tuple[int, int] | None = None
+    """How far a `verify` has come that was interrupted; None where none was."""
+
     calls_at: dict[int, int] = field(default_factory=dict)
     """Calls of any kind by second (Unix time), of the last hour in which there were any."""
 
@@ -123,20 +128,35 @@ class Replay:
                 self._sink.apply(event.result_id, event.run_ids, step_of(event))
             case events.ApiRead():
                 self._count_call(at)
+            case None:
+                pass
+            case _:
+                self._take_job(event)
+
+    def _take_job(self, event: events.OfJob) -> None:
+        history = self._history
+        match event:
             case events.JobStarted():
-                self._history.started = bare(event, events.JobStarted)
-                self._history.finished = None
+                history.started = bare(event, events.JobStarted)
+                history.finished = history.verified_upto = None
                 self._end_batches()
             case events.JobFinished():
-                self._history.finished = bare(event, events.JobFinished)
+                history.finished = bare(event, events.JobFinished)
                 self._end_batches()
+            case events.VerifyStarted():
+                history.verified_upto = event.after
+            case events.VerifyProgress():
+                history.verified_upto = event.upto
+            case events.VerifyFinished():
+                if event.outcome in _ENDS_OF_VERIFY:
+                    history.verified_upto = None
             case (
                 events.PlanReplaced()
                 | events.JournalRepaired()
                 | events.RateChanged()
                 | events.JobPaused()
                 | events.JobContinued()
-                | None
+                | events.ApiRead()
             ):
                 pass
             case _:

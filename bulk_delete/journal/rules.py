@@ -40,7 +40,9 @@ class Rules:
 
     def look(self, event: events.AnyEvent) -> Iterator[str]:  # noqa: C901 - a branch per event
         """Yield what is wrong with the next event."""
-        begins = isinstance(event, events.JobStarted | events.JournalRepaired)
+        begins = isinstance(
+            event, events.JobStarted | events.JournalRepaired | events.VerifyStarted
+        )
         if not self._running and not begins:
             yield "stands outside any execution: no job.started is before it"
         match event:
@@ -58,9 +60,11 @@ class Rules:
                 yield from self._started(event)
             case events.JobFinished():
                 yield from self._finished(event)
-            case events.JournalRepaired():  # the doubts that follow are its own
+            case events.JournalRepaired() | events.VerifyStarted():  # what follows is their own
                 self._running = True
                 self._begin()
+            case events.VerifyFinished():
+                self._running = False
             case (
                 events.BatchWithheld()
                 | events.BatchReopened()
@@ -69,6 +73,7 @@ class Rules:
                 | events.JobPaused()
                 | events.JobContinued()
                 | events.ApiRead()
+                | events.VerifyProgress()
             ):
                 pass
             case _:

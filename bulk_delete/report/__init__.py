@@ -12,6 +12,7 @@ from bulk_delete.report.rows import (
     rejects_text,
     verdict_rows,
 )
+from bulk_delete.report.verifications import Verification, verification_text
 from bulk_delete.report.words import as_json, duration, printable
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PlanView",
     "Repair",
     "Summary",
+    "Verification",
     "as_json",
     "audit_text",
     "bad_rows",
@@ -35,4 +37,5 @@ __all__ = [
     "repair_command",
     "summary_text",
     "verdict_rows",
+    "verification_text",
 ]

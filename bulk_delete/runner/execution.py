@@ -42,12 +42,12 @@ def execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) -> report
 
     Raises InvalidInput and JournalFailed for what shows before the first call.
     """
-    _room_for_files(job.order.settings.limits.concurrency)
+    room_for_files(job.order.settings.limits.concurrency)
     options = {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
     return anyio.run(_execute, job, key, approved_by, watcher, backend_options=options)
 
 
-def _room_for_files(concurrency: int) -> None:
+def room_for_files(concurrency: int) -> None:
     """See to it that a socket for each call can be opened. Raises InvalidInput."""
     needed = FILES + concurrency
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

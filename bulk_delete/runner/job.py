@@ -78,7 +78,7 @@ def open_job(order: Order, state: Path) -> Iterator[Job]:
     folder = JobFolder(state, name)
     with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
         intake, protection = take_in(order, folder, scratch, stack, must_list=True)
-        found = _read_journal(folder, intake.plan, scratch, stack)
+        found = read_journal(folder, intake.plan, scratch, stack)
         todo = subtract(intake, found.states, None, skip_failed=order.skip_failed, stack=stack)
         yield _ready(_Opening(order, name, folder, intake, todo, protection, found), scratch, stack)
 
@@ -100,7 +100,7 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
         raise InvalidInput(f"there is no job {name!r} in {state}{_others(state)}")
     with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
         guess = guessed_plan(folder, scratch, stack)
-        found = _read_journal(folder, guess, scratch, stack)
+        found = read_journal(folder, guess, scratch, stack)
         history = found.history
         if history.started is None:
             raise InvalidInput(f"job {name!r} never started; use run with its input")
@@ -141,7 +141,7 @@ def _scratch(folder: JobFolder) -> Iterator[Scratch]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Told:
     """What the journal tells."""
 
     history: History
@@ -149,15 +149,13 @@ class _Found:
     mended: Mended | None
 
 
-def _read_journal(
-    folder: JobFolder, plan: Plan | None, scratch: Scratch, stack: ExitStack
-) -> _Found:
+def read_journal(folder: JobFolder, plan: Plan | None, scratch: Scratch, stack: ExitStack) -> Told:
     """Read the journal and make its end sound; `plan` is the one it is about, if that is known."""
     (history, mended), states = states_told(
         lambda sink: recover(folder.journal, folder.mark, folder.broken, sink), scratch, plan
     )
     stack.callback(states.close)
-    return _Found(history, states, mended)
+    return Told(history, states, mended)
 
 
 def guessed_plan(folder: JobFolder, scratch: Scratch, stack: ExitStack) -> Plan | None:
@@ -206,7 +204,7 @@ class _Opening:
     intake: Intake
     todo: Todo
     protection: Protection | None
-    found: _Found
+    found: Told
 
 
 def _ready(opening: _Opening, scratch: Scratch, stack: ExitStack) -> Job:

@@ -74,7 +74,7 @@ def find_leftover(
             stack.callback(rest.close)
             _take(all_left, rest)
         if folder.leftover.exists():
-            for columns in _listed(folder.leftover):
+            for columns in listed(folder.leftover):
                 all_left.add(columns)
                 all_listed.add(columns)
         for columns in states.pairs_in(_OPEN):
@@ -119,7 +119,8 @@ def _replaced(
     return before, None
 
 
-def _listed(path: Path) -> Iterator[Columns]:
+def listed(path: Path) -> Iterator[Columns]:
+    """Read one of our own lists. Raises InvalidInput when it was spoilt."""
     for rows in Source((str(path),), Input(format="csv")).rows():
         for row in rows.rejects:
             raise InvalidInput(

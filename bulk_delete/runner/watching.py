@@ -88,7 +88,8 @@ class Recording:
 
     def record_job(self, event: events.OfJob) -> None:
         self._journal.write(event)
-        if level := _JOB_LEVELS.get(type(event)):
+        routine = isinstance(event, events.ApiRead) and event.batch is None
+        if not routine and (level := _JOB_LEVELS.get(type(event))):
             fields = msgspec.to_builtins(event)
             self._watcher.log(level, fields.pop("event"), fields)
 

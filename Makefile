@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench torture check format clean
+.PHONY: demo test bench torture audit-deps check format clean
 
 demo: .venv/.installed
 	@$(BIN)/bulk-delete demo
@@ -18,6 +18,12 @@ bench: .venv/.benched
 # TORTURE has more words for it: make torture TORTURE='--rounds 2 --only "SIGINT twice"'
 torture: .venv/.developed
 	$(BIN)/python -m tests.torture.torture $(TORTURE)
+
+# Looks the dependencies up in a list of known weaknesses, over the network.
+audit-deps: .venv/.installed
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 check: .venv/.developed
 	$(BIN)/ruff format --check .

@@ -17,7 +17,8 @@ from bulk_delete.cli.options import (
     settings_of,
     verify_settings,
 )
-from bulk_delete.config import Settings, find_key
+from bulk_delete.cli.printing import complain
+from bulk_delete.config import ApiKey, Settings, exposure, find_key
 from bulk_delete.folder import state_dir
 from bulk_delete.runner.order import Order
 
@@ -116,7 +117,7 @@ def run(
     if dry_run:
         show_plan(order, state, save=None, as_json=as_json)
         return 0
-    key = find_key(settings.api, os.environ, home())
+    key = _key(settings)
     with open_job(order, state) as job:
         approved_by = approved(job, yes=yes, quiet=quiet)
         summary = send(job, key, approved_by, quiet=quiet)
@@ -153,7 +154,7 @@ def resume(
     from bulk_delete.runner.job import open_saved_job  # noqa: PLC0415 - likewise
 
     settings = settings_of(given)
-    key = find_key(settings.api, os.environ, home())
+    key = _key(settings)
     order = Order((), settings, job_name, None, skip_failed)
     with open_saved_job(order, _state(settings)) as job:
         show_rest(job, quiet=quiet)
@@ -191,7 +192,7 @@ def verify(
     from bulk_delete.cli.verifying import show_verification  # noqa: PLC0415 - loads aiohttp
 
     settings = settings_of(given)
-    key = find_key(settings.api, os.environ, home())
+    key = _key(settings)
     return show_verification(
         job_name, settings, key, _state(settings), sample=sample, quiet=quiet, as_json=as_json
     )
@@ -314,3 +315,10 @@ def demo() -> int:
 
 def _state(settings: Settings) -> Path:
     return state_dir(settings.state.dir, os.environ, home())
+
+
+def _key(settings: Settings) -> ApiKey:
+    key = find_key(settings.api, os.environ, home())
+    if warning := exposure(key):
+        complain(warning)
+    return key

@@ -1,6 +1,6 @@
 """Settings, the API key, and where both are found."""
 
-from bulk_delete.config.key import ApiKey, find_key
+from bulk_delete.config.key import ApiKey, exposure, find_key
 from bulk_delete.config.load import Given, Layer, load
 from bulk_delete.config.settings import (
     Api,
@@ -32,6 +32,7 @@ __all__ = [
     "Retry",
     "Seconds",
     "Settings",
+    "exposure",
     "find_key",
     "is_loopback",
     "load",

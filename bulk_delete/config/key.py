@@ -2,8 +2,9 @@
 
 import hashlib
 import shlex
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bulk_delete.config.load import is_there, read_toml, vendor_config
@@ -16,9 +17,10 @@ _COMMAND_TIMEOUT_S = 30
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A secret: `repr` and `str` do not show it."""
+    """A secret: `repr` and `str` do not show it. `file`: where it was read, if it was in a file."""
 
     secret: str
+    file: Path | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"<API key {self.id}>"
@@ -41,14 +43,25 @@ def find_key(api: Api, environ: Mapping[str, str], home: Path) -> ApiKey:
     if api.key_file and api.key_command:
         raise InvalidInput("api.key_file and api.key_command are both set; leave one out")
     if api.key_file:
-        return _checked(_read(api.key_file), f"key file {api.key_file}")
+        return replace(_checked(_read(api.key_file), f"key file {api.key_file}"), file=api.key_file)
     if api.key_command:
         return _checked(_ask(api.key_command), "output of api.key_command")
     vendor = vendor_config(home)
     if is_there(vendor) and (value := read_toml(vendor).get("api_key")):
-        return _checked(str(value), f"{vendor}: api_key")
+        return replace(_checked(str(value), f"{vendor}: api_key"), file=vendor)
     raise InvalidInput(
         f"no API key; set {KEY_VARIABLE}, or api.key_file or api.key_command in the config file"
+    )
+
+
+def exposure(key: ApiKey) -> str | None:
+    """Return a warning where everybody on this machine may read the key's file."""
+    try:
+        open_to_all = key.file is not None and key.file.stat().st_mode & stat.S_IROTH
+    except OSError:
+        return None
+    return (
+        f"{key.file} has the API key, and everybody may read it: chmod 600" if open_to_all else None
     )
 
 

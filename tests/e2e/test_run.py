@@ -461,6 +461,23 @@ def test_the_key_is_nowhere(command: Command, sandbox: Running) -> None:
     assert all(KEY.encode() not in path.read_bytes() for path in files)
 
 
+def test_a_key_that_everybody_may_read_is_told(command: Command, sandbox: Running) -> None:
+    """A key file that is open to all works, with a warning; one for its owner alone needs none."""
+    write_csv(command.home / "runs.csv", PAIRS[:3])
+    path = command.home / "key"
+    path.write_text(KEY)
+    with sandbox(world(), key=KEY) as api:
+        line = ("run", "runs.csv", "--yes", "--quiet", "--base-url", api.url)
+        for mode, warned in ((0o644, True), (0o640, False), (0o600, False)):
+            path.chmod(mode)
+            done = command.run(
+                *line, "--name", f"j{mode}", CEKURA_API_KEY="", BULK_DELETE_API_KEY_FILE=str(path)
+            )
+            assert done.returncode == 0, done.stderr
+            assert ("everybody may read it: chmod 600" in done.stderr) == warned
+            assert KEY not in done.stderr
+
+
 def test_private_files(command: Command, sandbox: Running) -> None:
     """Folders are 0700 and files 0600."""
     write_csv(command.home / "runs.csv", [*PAIRS, Pair(1, 1)])

@@ -19,6 +19,7 @@ from bulk_delete.cli.options import (
 )
 from bulk_delete.cli.printing import complain
 from bulk_delete.config import ApiKey, Settings, exposure, find_key
+from bulk_delete.errors import Incomplete
 from bulk_delete.folder import state_dir
 from bulk_delete.runner.order import Order
 
@@ -85,6 +86,7 @@ def plan(
 @_skip_failed
 @_yes
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
+@click.option("--verify", is_flag=True, help="When all is sent, read it back.")
 @_quiet
 @_json
 def run(
@@ -94,6 +96,7 @@ def run(
     skip_failed: bool,  # noqa: FBT001 - click's
     yes: bool,  # noqa: FBT001 - click's
     dry_run: bool,  # noqa: FBT001 - click's
+    verify: bool,  # noqa: FBT001 - click's
     quiet: bool,  # noqa: FBT001 - click's
     as_json: bool,  # noqa: FBT001 - click's
     **given: Any,  # noqa: ANN401 - click's
@@ -121,7 +124,15 @@ def run(
     with open_job(order, state) as job:
         approved_by = approved(job, yes=yes, quiet=quiet)
         summary = send(job, key, approved_by, quiet=quiet)
-    return show_end(summary, quiet=quiet, as_json=as_json)
+    code = show_end(summary, quiet=quiet, as_json=as_json)
+    if not verify or code not in {0, Incomplete.exit_code}:
+        return code
+    from bulk_delete.cli.verifying import show_verification  # noqa: PLC0415 - likewise
+
+    shown = show_verification(
+        summary.job, settings, key, state, sample=None, quiet=quiet, as_json=as_json
+    )
+    return max(code, shown)
 
 
 @app.command()

@@ -69,6 +69,8 @@ class Survey:
                     self.line += 1
                     for what in self._look(data):
                         yield Finding(self.line, what)
+        except FileNotFoundError:
+            pass  # with its mark still there, all its lines are missing
         except OSError as error:
             raise InvalidInput(f"{self._path}: cannot be read: {error.strerror}") from None
         if self.sound:

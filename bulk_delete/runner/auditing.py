@@ -151,6 +151,7 @@ def _repair(
     try:
         # Until the end no start takes this for a whole journal, whatever happens meanwhile.
         write_mark(folder.mark, Link(end.lines + 1, "being repaired", end.offset))
+        folder.journal.touch(0o600)
         moved = move_tail(folder.journal, end.offset, folder.broken)
     except OSError as error:
         raise JournalFailed(f"{folder.path} cannot be written: {error.strerror}") from None
@@ -207,6 +208,8 @@ def _unsettled(columns: Columns, states: States) -> Columns:
 
 
 def _sent_after(journal: Path, end: Link) -> Iterator[events.BatchSent]:
+    if not journal.exists():
+        return
     with journal.open("rb") as file:
         file.seek(end.offset)
         for data in file:

@@ -22,6 +22,7 @@ from bulk_delete.config import ApiKey, Settings
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
 from bulk_delete.folder import write_whole
+from bulk_delete.journal.reader import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DOUBTED
 from bulk_delete.runner.closing import close_books
@@ -175,12 +176,7 @@ def _engine(
 ) -> tuple[Engine, Gauge]:
     """Put the engine on its ends; it adds to `endings` what ends it early."""
     settings = job.order.settings
-    now = time.time()
-    throttle = Throttle(
-        settings.limits.rate,
-        adaptive=settings.limits.adaptive,
-        used=((max(0.0, now - at), calls) for at, calls in job.history.calls_at.items()),
-    )
+    throttle = throttle_of(settings, job.history)
     execution = uuid.uuid4().hex
     shield = None
     if job.protection:
@@ -199,6 +195,16 @@ def _engine(
     limits = replace(settings.limits, concurrency=workers)
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
     return engine, Gauge(engine, throttle, standings, job.todo.plan.figures, time.monotonic)
+
+
+def throttle_of(settings: Settings, history: History) -> Throttle:
+    """Make the pace of an execution: what was called before counts in its longer limits."""
+    now = time.time()
+    return Throttle(
+        settings.limits.rate,
+        adaptive=settings.limits.adaptive,
+        used=((max(0.0, now - at), calls) for at, calls in history.calls_at.items()),
+    )
 
 
 async def _send(job: Job, engine: Engine, gauge: Gauge, watcher: Watcher) -> None:

@@ -35,7 +35,7 @@ from bulk_delete.journal.reader import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DONE
 from bulk_delete.model import State, Verdict
-from bulk_delete.runner.execution import room_for_files
+from bulk_delete.runner.execution import room_for_files, throttle_of
 from bulk_delete.runner.intake import check_target
 from bulk_delete.runner.job import guessed_plan, has_started, read_journal
 from bulk_delete.runner.leftover import listed
@@ -43,7 +43,6 @@ from bulk_delete.runner.standings import Standings
 from bulk_delete.runner.watching import Recording, Watcher
 from bulk_delete.signals import obeyed
 from bulk_delete.store import Builder, Plan, Scratch, ScratchError, States
-from bulk_delete.throttle import Throttle
 
 CONFIDENCE = 0.95
 PROGRESS_EVERY_S = 5.0
@@ -142,10 +141,9 @@ async def _verify(
     async with open_client(settings.api, key, settings.limits.concurrency) as client:
         journal = Journal(task.folder.journal, task.folder.mark, task.history.end)
         execution = uuid.uuid4().hex
-        throttle = Throttle(settings.limits.rate, adaptive=settings.limits.adaptive)
         ends = Ends(
             transport=client,
-            pace=throttle,
+            pace=throttle_of(settings, task.history),
             recorder=Recording(journal, Standings(0, 0), watcher),
             past=task.states,
             shield=None,

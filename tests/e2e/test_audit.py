@@ -65,7 +65,9 @@ def test_damage_is_told_by_line(command: Command, sandbox: Running) -> None:
     assert journal.read_bytes() == b"".join(lines)
 
 
-@pytest.mark.parametrize("lost", ["a line in the middle", "the end", "a changed line", "all"])
+@pytest.mark.parametrize(
+    "lost", ["a line in the middle", "the end", "a changed line", "all", "the file"]
+)
 def test_a_repaired_job_goes_on(command: Command, sandbox: Running, lost: str) -> None:
     """After a repair the job ends well: what the lost lines may have sent is read back first."""
     write_csv(command.home / "runs.csv", PAIRS)
@@ -87,6 +89,8 @@ def test_a_repaired_job_goes_on(command: Command, sandbox: Running, lost: str) -
             case _:
                 lines = []
         journal.write_bytes(b"".join(lines))
+        if lost == "the file":
+            journal.unlink()
         refused = command.run("run", "runs.csv", "--yes", "--base-url", api.url)
         assert refused.returncode == 2
         assert "--repair" in refused.stderr

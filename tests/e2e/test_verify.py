@@ -118,3 +118,19 @@ def test_a_key_that_may_not_read_proves_nothing(command: Command, sandbox: Runni
         assert other.returncode == 4
         assert "belongs to" in other.stderr
     assert command.run("verify", "walks", "--base-url", api.url).returncode == 2
+
+
+def test_a_job_may_be_verified_at_once(command: Command, sandbox: Running) -> None:
+    """`run --verify` reads back what it has just deleted; a lie of the API ends with 1."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        line = ("run", "runs.csv", "--yes", "--verify", "--json", "--base-url", api.url)
+        done = command.run(*line)
+        assert done.returncode == 0, done.stderr
+        decoder, text = json.JSONDecoder(), done.stdout
+        summary, end = decoder.raw_decode(text)
+        told, _ = decoder.raw_decode(text[end:].lstrip())
+        assert (summary["counts"]["deleted"], told["counts"]["checked"]) == (800, 800)
+        api.world.live[PAIRS[0].result_id].add(PAIRS[0].run_id)
+        again = command.run(*line)
+    assert again.returncode == 1

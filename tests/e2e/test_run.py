@@ -449,6 +449,8 @@ def test_the_key_is_nowhere(command: Command, sandbox: Running) -> None:
             command.run("run", "runs.csv", "--yes", "--base-url", api.url),
             command.run("run", "runs.csv", "--yes", "--base-url", api.url, "--log-format", "json"),
             command.run("resume", "runs", "--json", "--base-url", api.url),
+            command.run("verify", "runs", "--base-url", api.url),
+            command.run("audit", "runs"),
             command.run(
                 "run", "runs.csv", "--yes", "--name", "b", "--base-url", "https://127.0.0.1:1"
             ),

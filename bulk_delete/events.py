@@ -45,7 +45,7 @@ class JobFinished(Event, frozen=True, tag="job.finished"):
 
 
 class JournalRepaired(Event, frozen=True, tag="journal.repaired"):
-    """A journal whose damage no crash explains was cut at `line`, by hand.
+    """A journal was cut at `line`, by `audit --repair` or, behind its mark, by the next start.
 
     `lines` and `bytes` were moved to `journal.broken`; `lost` lines are nowhere.
     """

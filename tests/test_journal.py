@@ -19,7 +19,7 @@ from bulk_delete import events
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.journal.chain import START, Link
 from bulk_delete.journal.mark import read_mark, write_mark
-from bulk_delete.journal.opening import recover
+from bulk_delete.journal.opening import last_started, recover
 from bulk_delete.journal.reader import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.model import State
@@ -390,3 +390,13 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, told:
         for run in event.run_ids
     }
     assert {pair: found.state(*pair) for pair in expected} == expected
+
+
+async def test_a_start_that_is_no_text_is_no_guess(place: Place) -> None:
+    """Where the last start cannot be read, which plan it was about is not known; nothing breaks."""
+    for byte in (0x00, 0x80, 0xFF):
+        place.journal.write_bytes(b'{"v":1,"n":1,"event":"job.started","job":"%c"}\n' % byte)
+        assert last_started(place.journal) is None
+        place.mark.write_bytes(b'[1,"%c",10]' % byte)
+        with pytest.raises(InvalidInput, match="cannot be read"):
+            read_mark(place.mark)

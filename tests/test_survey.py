@@ -86,6 +86,17 @@ async def test_every_flipped_byte_is_found_at_its_line(place: Place) -> None:
         assert not survey.sound
 
 
+@pytest.mark.parametrize("byte", [0x00, 0x80, 0xC3, 0xFF])
+async def test_bytes_that_are_no_text_are_damage_like_any(place: Place, byte: int) -> None:
+    """A byte that cannot stand in UTF-8 is told at its line, wherever it is."""
+    await place.write(STARTED, SENT)
+    whole = place.journal.read_bytes()
+    for at in range(len(whole)):
+        place.journal.write_bytes(whole[:at] + bytes([byte]) + whole[at + 1 :])
+        found, _ = survey_of(place)
+        assert found[0].line == 1 + whole[:at].count(b"\n")
+
+
 async def test_every_lost_line_is_found(place: Place) -> None:
     """Any lines that are taken out, in the middle or at the end, are counted as lost."""
     await place.write(*WHOLE)

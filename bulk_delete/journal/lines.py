@@ -40,6 +40,8 @@ def decode(data: bytes) -> "tuple[Head, events.AnyEvent | None]":
     """Decode a line of any number; raises as `parse` does."""
     try:
         line = _line.decode(data)
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"it is no journal line: {error}") from None
     except msgspec.DecodeError as error:
         return _unknown(data, error), None
     if line.v != VERSION:
@@ -59,7 +61,7 @@ def _of_other_version(version: int) -> UnknownLineError:
 def _unknown(data: bytes, why: msgspec.DecodeError) -> Head:
     try:
         head = _head.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedError(f"it is no journal line: {error}") from None
     if head.v != VERSION:
         raise _of_other_version(head.v)

@@ -18,7 +18,7 @@ def read_mark(path: Path) -> Link | None:
         return msgspec.json.decode(path.read_bytes(), type=Link)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(
             f"{path}: cannot be read ({error}); if the journal beside it is sound, remove the mark"
         ) from None

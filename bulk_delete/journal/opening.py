@@ -26,12 +26,13 @@ _HEAD = 100
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """What was moved away from the journal's end."""
+    """What was moved away from the journal's end; `torn`: a last line without an end, no more."""
 
     line: int
     bytes: int
     to: Path
     reason: str
+    torn: bool
 
 
 def inspect(path: Path, mark_path: Path, sink: Sink) -> History:
@@ -70,7 +71,8 @@ def recover(path: Path, mark_path: Path, broken: Path, sink: Sink) -> tuple[Hist
         moved = move_tail(path, history.end.offset, broken)
     except OSError as error:
         raise JournalFailed(f"{path}: its torn end cannot be moved: {error.strerror}") from None
-    return history, Mended(history.damage.line, moved, broken, history.damage.reason)
+    damage = history.damage
+    return history, Mended(damage.line, moved, broken, damage.reason, damage.torn)
 
 
 def last_started(path: Path) -> str | None:
@@ -82,7 +84,7 @@ def last_started(path: Path) -> str | None:
                 last = line
     try:
         return msgspec.json.decode(last, type=events.JobStarted).fingerprint
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -6,37 +6,30 @@ reads them back.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import anyio
 
 from bulk_delete import events, report
-from bulk_delete.columns import Columns, columns_of
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.folder import JobFolder
-from bulk_delete.journal.chain import DamagedError, Link
-from bulk_delete.journal.lines import UnknownLineError, decode
+from bulk_delete.journal.chain import Link
 from bulk_delete.journal.mark import read_mark, write_mark
 from bulk_delete.journal.opening import move_tail
-from bulk_delete.journal.reader import read
 from bulk_delete.journal.survey import Finding, Survey
-from bulk_delete.journal.writer import Journal
-from bulk_delete.ledger import DONE, DOUBTED, UNCALLED, Step, among
-from bulk_delete.model import Pair, State, Verdict
+from bulk_delete.ledger import DONE, UNCALLED, Step
+from bulk_delete.model import State, Verdict
+from bulk_delete.runner.doubts import Rest, doubts_of, record_doubts
 from bulk_delete.runner.job import guessed_plan, has_started
 from bulk_delete.store import (
-    Builder,
     Plan,
     Scratch,
     ScratchError,
     SpoiltPlanError,
-    States,
     StatesWriter,
     open_plan,
-    states_told,
 )
 
 MOST_TOLD = 1000
@@ -147,7 +140,8 @@ def _repair(
 ) -> report.Repair:
     """Cut the journal before its first damage, and record what may have been lost with the rest."""
     end = survey.sound_to
-    doubts = _doubts(folder, end, plan, scratch, stack)
+    rest = Rest(folder.journal, end.offset)
+    doubts = doubts_of(rest, folder.journal, end, plan, scratch, stack)
     try:
         # Until the end no start takes this for a whole journal, whatever happens meanwhile.
         write_mark(folder.mark, Link(end.lines + 1, "being repaired", end.offset))
@@ -162,7 +156,7 @@ def _repair(
         lost=survey.lost,
         reason=first.what,
     )
-    anyio.run(_record, folder, end, event, doubts)
+    anyio.run(record_doubts, folder, end, event, doubts)
     return report.Repair(
         line=event.line,
         lines=event.lines,
@@ -171,87 +165,3 @@ def _repair(
         doubted=doubts.plan.figures.runs,
         to=str(folder.broken),
     )
-
-
-class _Doubts(NamedTuple):
-    """Runs that may have been sent, in a journal whose batches have numbers up to `last_batch`."""
-
-    plan: Plan
-    last_batch: int
-
-
-def _doubts(
-    folder: JobFolder, end: Link, plan: Plan | None, scratch: Scratch, stack: ExitStack
-) -> _Doubts:
-    """Find what may have been sent after the end of the sound part.
-
-    That is what the lines there name, and all of the plan that was not settled before.
-    """
-    history, states = states_told(
-        lambda sink: read(folder.journal, sink, lines=end.lines), scratch, plan
-    )
-    last_batch = history.last_batch
-    with closing(states), Builder(scratch) as builder:
-        for columns in plan.chunks() if plan else ():
-            builder.add(_unsettled(columns, states))
-        for event in _sent_after(folder.journal, end):
-            last_batch = max(last_batch, event.batch)
-            pairs = sorted(Pair(event.result_id, run) for run in event.run_ids or ())
-            builder.add(_unsettled(columns_of(pairs), states))
-        doubts = builder.plan()
-    stack.callback(doubts.close)
-    return _Doubts(doubts, last_batch)
-
-
-def _unsettled(columns: Columns, states: States) -> Columns:
-    return columns.part(~among(states.codes(columns), DONE | DOUBTED))
-
-
-def _sent_after(journal: Path, end: Link) -> Iterator[events.BatchSent]:
-    if not journal.exists():
-        return
-    with journal.open("rb") as file:
-        file.seek(end.offset)
-        for data in file:
-            try:
-                _, event = decode(data)
-            except (DamagedError, UnknownLineError):
-                continue
-            if isinstance(event, events.BatchSent):
-                yield event
-
-
-async def _record(
-    folder: JobFolder, end: Link, repaired: events.JournalRepaired, doubts: _Doubts
-) -> None:
-    """Write all of it in one commit: the mark is right again only when that is on the disk."""
-    journal = Journal(folder.journal, folder.mark, end)
-    failures: list[JournalFailed] = []
-    async with anyio.create_task_group() as house:
-        house.start_soon(journal.serve)
-        journal.write(repaired)
-        for number, (result_id, run_ids) in enumerate(_batches(doubts.plan), start=1):
-            journal.write(
-                events.BatchUnknown(
-                    batch=doubts.last_batch + number,
-                    status=None,
-                    reason="journal repaired",
-                    detail=_LOST,
-                    run_ids=run_ids,
-                    result_id=result_id,
-                )
-            )
-        try:
-            await journal.durable()
-        except JournalFailed as failure:
-            failures.append(failure)
-        house.cancel_scope.cancel()
-    journal.release()
-    if failures:
-        raise failures[0]
-
-
-def _batches(plan: Plan) -> Iterator[tuple[int, tuple[int, ...]]]:
-    for group in plan.groups():
-        for run_ids in group.batches():
-            yield group.result_id, run_ids

@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bulk_delete import report
+from bulk_delete import events, report
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput, JournalFailed, Refused
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.opening import Mended, last_started, recover
 from bulk_delete.journal.reader import History
+from bulk_delete.ledger import Sink
 from bulk_delete.model import InputFile
 from bulk_delete.runner.intake import (
     Intake,
@@ -150,12 +151,46 @@ class Told:
 
 
 def read_journal(folder: JobFolder, plan: Plan | None, scratch: Scratch, stack: ExitStack) -> Told:
-    """Read the journal and make its end sound; `plan` is the one it is about, if that is known."""
-    (history, mended), states = states_told(
-        lambda sink: recover(folder.journal, folder.mark, folder.broken, sink), scratch, plan
-    )
+    """Read the journal and make its end sound; `plan` is the one it is about, if that is known.
+
+    Lines that had to be moved away may have told of calls: what they may have named is put in
+    doubt.
+    """
+
+    def tell(sink: Sink) -> tuple[History, Mended | None]:
+        return recover(folder.journal, folder.mark, folder.broken, sink)
+
+    (history, mended), states = states_told(tell, scratch, plan)
     stack.callback(states.close)
+    if mended and not mended.torn and _doubt_rest(folder, plan, history, mended, scratch, stack):
+        (history, _), states = states_told(tell, scratch, plan)
+        stack.callback(states.close)
     return Told(history, states, mended)
+
+
+def _doubt_rest(
+    folder: JobFolder,
+    plan: Plan | None,
+    history: History,
+    mended: Mended,
+    scratch: Scratch,
+    stack: ExitStack,
+) -> bool:
+    """Put in doubt what the lines that were moved away may have named; return if that is any."""
+    import anyio  # noqa: PLC0415 - hardly ever needed
+
+    from bulk_delete.runner.doubts import Rest, doubts_of, record_doubts  # noqa: PLC0415 - likewise
+
+    rest = Rest(mended.to, mended.to.stat().st_size - mended.bytes)
+    doubts = doubts_of(rest, folder.journal, history.end, plan, scratch, stack)
+    if not doubts.plan.figures.runs:
+        return False
+    with rest.path.open("rb") as file:
+        file.seek(rest.offset)
+        lines = sum(1 for _ in file)
+    event = events.JournalRepaired(mended.line, lines, mended.bytes, 0, mended.reason)
+    anyio.run(record_doubts, folder, history.end, event, doubts)
+    return True
 
 
 def guessed_plan(folder: JobFolder, scratch: Scratch, stack: ExitStack) -> Plan | None:

@@ -153,6 +153,19 @@ def flipped(trial: Trial) -> None:
     trial.journal.write_bytes(whole[:at] + changed + whole[at + 1 :])
 
 
+def flipped_late(trial: Trial) -> None:
+    """Change a byte behind the mark: the lines from there on are moved away without a word."""
+    whole = _killed(trial)
+    lines = whole[: whole.rindex(b"\n") + 1].splitlines(keepends=True)
+    number = trial.rng.randrange(len(lines) - 1)
+    marked = b"".join(lines[:number])
+    chain = json.loads(lines[number - 1])["chain"] if number else "0" * 32
+    trial.mark.write_text(json.dumps([number, chain, len(marked)]))
+    at = len(marked) + trial.rng.randrange(len(lines[number]) - 1)
+    changed = bytes([whole[at] ^ (1 << trial.rng.randrange(8))])
+    trial.journal.write_bytes(whole[:at] + changed + whole[at + 1 :])
+
+
 def lines_gone(trial: Trial) -> None:
     """Take out some lines."""
     whole = _killed(trial)
@@ -236,6 +249,7 @@ FAULTS: dict[str, Fault] = {
     "short writes": Fault(injected("write", "short"), FINE),
     "torn end": Fault(torn, KILLED),
     "flipped bit": Fault(flipped, KILLED),
+    "flipped bit behind the mark": Fault(flipped_late, KILLED),
     "lines gone": Fault(lines_gone, KILLED),
     "lines in another order": Fault(lines_swapped, KILLED),
     "end cut off at a line": Fault(cut_at_a_border, KILLED),

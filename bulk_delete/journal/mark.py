@@ -11,17 +11,28 @@ import msgspec
 from bulk_delete.errors import InvalidInput
 from bulk_delete.journal.chain import Link
 
+REPAIRING = "being repaired"
+"""The chain of a mark that no journal meets, so that no start takes half a repair for a journal."""
+
 
 def read_mark(path: Path) -> Link | None:
     """Read the mark; None where there is none. Raises InvalidInput."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Link)
+        link = msgspec.json.decode(path.read_bytes(), type=Link)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"{path}: cannot be read ({error}); if the journal beside it is sound, remove the mark"
-        ) from None
+        raise _unreadable(path, str(error)) from None
+    if link.lines < 0 or link.offset < 0:
+        raise _unreadable(path, "it counts less than nothing")
+    return link
+
+
+def _unreadable(path: Path, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"{path}: cannot be read ({why}); remove the mark, and look at the journal beside it with "
+        "`bulk-delete audit`"
+    )
 
 
 def write_mark(path: Path, link: Link) -> None:

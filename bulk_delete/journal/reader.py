@@ -51,6 +51,9 @@ class History:
     verified_upto: tuple[int, int] | None = None
     """How far a `verify` has come that was interrupted; None where none was."""
 
+    verifying: bool = False
+    """The last that was begun is a `verify`, and its end is not there."""
+
     calls_at: dict[int, int] = field(default_factory=dict)
     """Calls of any kind by second (Unix time), of the last hour in which there were any."""
 
@@ -139,15 +142,18 @@ class Replay:
             case events.JobStarted():
                 history.started = bare(event, events.JobStarted)
                 history.finished = history.verified_upto = None
+                history.verifying = False
                 self._end_batches()
             case events.JobFinished():
                 history.finished = bare(event, events.JobFinished)
                 self._end_batches()
             case events.VerifyStarted():
+                history.verifying = True
                 history.verified_upto = event.after
             case events.VerifyProgress():
                 history.verified_upto = event.upto
             case events.VerifyFinished():
+                history.verifying = False
                 if event.outcome in _ENDS_OF_VERIFY:
                     history.verified_upto = None
             case (

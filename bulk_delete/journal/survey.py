@@ -100,20 +100,21 @@ class Survey:
             return
         yield from self._count(head.n)
         if self.sound:
-            offset = self.sound_to.offset + len(data)
-            self.sound_to = Link(self._number, self._chain.decode(), offset)
-            yield from self._met()
+            here = Link(self._number, self._chain.decode(), self.sound_to.offset + len(data))
+            yield from self._met(here)
         if event is not None:
             yield from self._rules.look(event)
             if self.sound:
                 yield from self._retell(event, head.ts)
 
-    def _met(self) -> Iterator[str]:
+    def _met(self, here: Link) -> Iterator[str]:
         """Hold a sound line against the mark."""
-        mark, here = self._mark, self.sound_to
+        mark = self._mark
         if mark and here.lines == mark.lines and here.chain != mark.chain:
             self.sound = False
             yield "its chain is not that in journal.mark: this is not the journal that was written"
+        else:
+            self.sound_to = here
 
     def _retell(self, event: events.AnyEvent, at: datetime) -> Iterator[str]:
         started = self.history.started

@@ -25,7 +25,8 @@ class Repair:
 class Audit:
     """What was found in a journal: line numbers and words, and how many `more` there are.
 
-    `books`: how they were looked at. `repaired`: what was done about it, if anything was.
+    `books`: how they were looked at; `has_plan`: the saved plan could be read. `repaired`: what
+    was done about it, if anything was.
     """
 
     job: str
@@ -35,6 +36,7 @@ class Audit:
     books: str
     findings: tuple[tuple[int, str], ...]
     more: int
+    has_plan: bool
     repaired: Repair | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -59,7 +61,15 @@ def audit_text(audit: Audit, repair: str) -> str:
     if done := audit.repaired:
         lines.append(
             f"Cut before line {done.line}: {many(done.lines, 'line')} moved to "
-            f"{printable(done.to)}, {done.lost:,} lost; {many(done.doubted, 'run')} in doubt, "
-            "which the next start reads back."
+            f"{printable(done.to)}, {done.lost:,} lost; {many(done.doubted, 'run')} in doubt: the "
+            "next start that asks for them reads them back."
+        )
+        lines.append(
+            "What only damaged lines named, and no plan, is not known; they are kept in that file."
+        )
+    if not audit.has_plan:
+        lines.append(
+            "The saved plan is not there, or spoilt: the books were not held against it"
+            + (", and runs that only lost lines named are NOT in doubt." if audit.repaired else ".")
         )
     return "\n".join(lines) + "\n"

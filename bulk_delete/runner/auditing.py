@@ -16,7 +16,7 @@ from bulk_delete import events, report
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.chain import Link
-from bulk_delete.journal.mark import read_mark, write_mark
+from bulk_delete.journal.mark import REPAIRING, read_mark, write_mark
 from bulk_delete.journal.opening import move_tail
 from bulk_delete.journal.survey import Finding, Survey
 from bulk_delete.ledger import DONE, UNCALLED, Step
@@ -54,13 +54,14 @@ def audit(state: Path, name: str, *, repair: bool) -> report.Audit:
             writer = StatesWriter(scratch, plan)
             stack.callback(writer.close)
             auditor = BookAuditor(writer, plan)
-            survey = Survey(folder.journal, read_mark(folder.mark), auditor)
+            mark = read_mark(folder.mark)
+            survey = Survey(folder.journal, mark, auditor)
             findings = survey.findings()
             found = list(islice(findings, MOST_TOLD))
             more = sum(1 for _ in findings)
             repaired = None
-            if repair and not survey.sound:
-                repaired = _repair(folder, survey, found[0], plan, scratch, stack)
+            if repair and (mark is None or not survey.sound):
+                repaired = _repair(folder, survey, found[0], mark, plan, scratch, stack)
     except ScratchError as error:
         raise JournalFailed(str(error)) from None
     return report.Audit(
@@ -71,6 +72,7 @@ def audit(state: Path, name: str, *, repair: bool) -> report.Audit:
         books="agree with the plan" if auditor.compared else "balance in themselves",
         findings=tuple(found),
         more=more,
+        has_plan=plan is not None,
         repaired=repaired,
     )
 
@@ -134,17 +136,20 @@ def _repair(
     folder: JobFolder,
     survey: Survey,
     first: Finding,
+    mark: Link | None,
     plan: Plan | None,
     scratch: Scratch,
     stack: ExitStack,
 ) -> report.Repair:
     """Cut the journal before its first damage, and record what may have been lost with the rest."""
     end = survey.sound_to
-    rest = Rest(folder.journal, end.offset)
-    doubts = doubts_of(rest, folder.journal, end, plan, scratch, stack)
+    rests = [Rest(folder.journal, end.offset)]
+    if mark and mark.chain == REPAIRING:  # one that was cut short has moved the rest already
+        rests.append(Rest(folder.broken, 0))
+    doubts = doubts_of(rests, folder.journal, end, plan, scratch, stack)
     try:
         # Until the end no start takes this for a whole journal, whatever happens meanwhile.
-        write_mark(folder.mark, Link(end.lines + 1, "being repaired", end.offset))
+        write_mark(folder.mark, Link(end.lines + 1, REPAIRING, end.offset))
         folder.journal.touch(0o600)
         moved = move_tail(folder.journal, end.offset, folder.broken)
     except OSError as error:

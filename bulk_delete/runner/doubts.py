@@ -1,6 +1,6 @@
 """What a damaged journal may have lost: its runs are put in doubt, so that they are read back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from bulk_delete.journal.lines import UnknownLineError, decode
 from bulk_delete.journal.reader import read
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DONE, DOUBTED, among
-from bulk_delete.model import Pair
+from bulk_delete.model import MAX_ID, Pair
 from bulk_delete.store import Builder, Plan, Scratch, States, states_told
 
 _LOST = "the journal lost what it said of them, so they may have been sent"
@@ -37,7 +37,7 @@ class Rest(NamedTuple):
 
 
 def doubts_of(
-    rest: Rest,
+    rests: Iterable[Rest],
     journal: Path,
     end: Link,
     plan: Plan | None,
@@ -46,18 +46,21 @@ def doubts_of(
 ) -> Doubts:
     """Find what may have been sent after the end of the sound part.
 
-    That is what sound lines of the rest name and, given a plan, all of it that was not settled
-    before: the lines that are not sound may have named that.
+    That is what sound lines of the rests name and, given a plan, all of it that was not settled
+    before: the lines that are not sound may have named that. Where a `verify` was at work, what
+    was settled may have been opened again.
     """
     history, states = states_told(lambda sink: read(journal, sink, lines=end.lines), scratch, plan)
     last_batch = history.last_batch
     with closing(states), Builder(scratch) as builder:
+        verified = history.verifying
+        for event in (event for rest in rests for event in _told_in(rest)):
+            last_batch = max(last_batch, getattr(event, "batch", None) or 0)
+            verified |= isinstance(event, events.VerifyStarted | events.BatchReopened)
+            if named := _named(event):
+                builder.add(columns_of(named))
         for columns in plan.chunks() if plan else ():
-            builder.add(_unsettled(columns, states))
-        for event in _sent_in(rest):
-            last_batch = max(last_batch, event.batch)
-            pairs = sorted(Pair(event.result_id, run) for run in event.run_ids or ())
-            builder.add(_unsettled(columns_of(pairs), states))
+            builder.add(columns if verified else _unsettled(columns, states))
         doubts = builder.plan()
     stack.callback(doubts.close)
     return Doubts(doubts, last_batch)
@@ -67,7 +70,16 @@ def _unsettled(columns: Columns, states: States) -> Columns:
     return columns.part(~among(states.codes(columns), DONE | DOUBTED))
 
 
-def _sent_in(rest: Rest) -> Iterator[events.BatchSent]:
+def _named(event: events.AnyEvent) -> list[Pair]:
+    """Return the pairs that a line names; none where it names what cannot be."""
+    result_id, run_ids = getattr(event, "result_id", None), getattr(event, "run_ids", None)
+    if result_id is None or not run_ids:
+        return []
+    possible = all(1 <= number <= MAX_ID for number in (result_id, *run_ids))
+    return sorted(Pair(result_id, run) for run in run_ids) if possible else []
+
+
+def _told_in(rest: Rest) -> Iterator[events.AnyEvent]:
     if not rest.path.exists():
         return
     chain: bytes | None = None
@@ -81,7 +93,7 @@ def _sent_in(rest: Rest) -> Iterator[events.BatchSent]:
                 _, event = decode(data)
             except (DamagedError, UnknownLineError):
                 continue
-            if isinstance(event, events.BatchSent):
+            if event is not None:
                 yield event
 
 

@@ -22,6 +22,7 @@ from bulk_delete.config import ApiKey, Settings
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
 from bulk_delete.folder import write_whole
+from bulk_delete.journal.opening import Mended
 from bulk_delete.journal.reader import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DOUBTED
@@ -108,11 +109,16 @@ def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def tell_mended(mended: Mended | None, watcher: Watcher) -> None:
+    """Tell what was moved away from the journal's end, if anything was."""
+    if mended:
+        where = {"line": mended.line, "bytes": mended.bytes, "moved_to": str(mended.to)}
+        watcher.log("error", "journal.mended", {"reason": mended.reason, **where})
+
+
 def _warn(job: Job, key: ApiKey, watcher: Watcher) -> None:
     """Tell what an operator should know before the first call."""
-    if job.mended:
-        where = {"line": job.mended.line, "bytes": job.mended.bytes, "moved_to": str(job.mended.to)}
-        watcher.log("error", "journal.mended", {"reason": job.mended.reason, **where})
+    tell_mended(job.mended, watcher)
     if job.leftover.lost:
         watcher.log("error", "plan.lost", {"plan": str(job.leftover.lost)})
     before = job.history.started

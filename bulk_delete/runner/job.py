@@ -182,7 +182,7 @@ def _doubt_rest(
     from bulk_delete.runner.doubts import Rest, doubts_of, record_doubts  # noqa: PLC0415 - likewise
 
     rest = Rest(mended.to, mended.to.stat().st_size - mended.bytes)
-    doubts = doubts_of(rest, folder.journal, history.end, plan, scratch, stack)
+    doubts = doubts_of([rest], folder.journal, history.end, plan, scratch, stack)
     if not doubts.plan.figures.runs:
         return False
     with rest.path.open("rb") as file:

@@ -33,9 +33,9 @@ from bulk_delete.errors import (
 from bulk_delete.folder import JobFolder, write_whole
 from bulk_delete.journal.reader import History
 from bulk_delete.journal.writer import Journal
-from bulk_delete.ledger import DONE
+from bulk_delete.ledger import DONE, among
 from bulk_delete.model import State, Verdict
-from bulk_delete.runner.execution import room_for_files, throttle_of
+from bulk_delete.runner.execution import room_for_files, tell_mended, throttle_of
 from bulk_delete.runner.intake import check_target
 from bulk_delete.runner.job import guessed_plan, has_started, read_journal
 from bulk_delete.runner.leftover import listed
@@ -78,6 +78,7 @@ def verify(
         with folder.locked(), ExitStack() as stack:
             scratch = Scratch(folder.path)
             found = read_journal(folder, guessed_plan(folder, scratch, stack), scratch, stack)
+            tell_mended(found.mended, watcher)
             check_target(found.history, settings.api.base_url, name)
             believed = _built(scratch, found.states.pairs_in(frozenset(DONE)), stack)
             after = None if sample else found.history.verified_upto
@@ -99,9 +100,8 @@ def verify(
             )
             still = Builder(scratch)
             stack.callback(still.close)
-            if after and folder.still_there.exists():
-                for columns in listed(folder.still_there):
-                    still.add(columns)
+            for columns in _known(folder, found.states, scratch, stack):
+                still.add(columns)
             return anyio.run(_verify, task, key, watcher, still)
     except ScratchError as error:
         raise JournalFailed(str(error)) from None
@@ -114,6 +114,15 @@ def _built(scratch: Scratch, chunks: Iterator[Columns], stack: ExitStack) -> Pla
         plan = builder.plan()
     stack.callback(plan.close)
     return plan
+
+
+def _known(
+    folder: JobFolder, states: States, scratch: Scratch, stack: ExitStack
+) -> Iterator[Columns]:
+    """Yield what earlier verifies found still there, and was not deleted since."""
+    if folder.still_there.exists():
+        for columns in _built(scratch, listed(folder.still_there), stack).chunks():
+            yield columns.part(~among(states.codes(columns), DONE))
 
 
 def _beyond(columns: Columns, after: tuple[int, int]) -> Mask:
@@ -222,8 +231,8 @@ async def _close(
         endings.append(failure)
     finally:
         found.close()
-    if verifier.still_there or verifier.unseen:
-        told = [f"{verifier.still_there:,} runs are still there"] if verifier.still_there else []
+    if listed_runs or verifier.unseen:
+        told = [f"{listed_runs:,} runs are still there"] if listed_runs else []
         told += [f"{verifier.unseen:,} could not be seen"] if verifier.unseen else []
         endings.append(Incomplete(", ".join(told)))
     if verifier.checked == task.plan.figures.runs:
@@ -232,7 +241,7 @@ async def _close(
     counts = {
         "runs": task.plan.figures.runs,
         "checked": verifier.checked,
-        "still_there": verifier.still_there,
+        "still_there": listed_runs,
         "unseen": verifier.unseen,
     }
     last = events.VerifyFinished(

@@ -137,3 +137,86 @@ def test_a_sound_journal_is_not_repaired(command: Command, sandbox: Running) -> 
     none = command.run("audit", "walks")
     assert none.returncode == 2
     assert "there is no job 'walks'" in none.stderr
+
+
+def restarted(command: Command, sandbox: Running, *, runs: int = 1) -> list[bytes]:
+    """Do the job, have everything there again, verify; return the journal's lines."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        command.run("run", "runs.csv", "--yes", "--base-url", api.url)
+        for result_id, run_id in PAIRS:
+            api.world.live[result_id].add(run_id)
+        for _ in range(runs):
+            assert command.run("verify", "runs", "--base-url", api.url).returncode == 1
+    return (command.folder() / "journal.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def doubted(command: Command) -> int:
+    states = replay(command.folder() / "journal.jsonl").states.count([columns_of(PAIRS)])
+    return states.get(State.UNKNOWN, 0)
+
+
+def test_a_repair_forgets_no_run_that_was_opened_again(command: Command, sandbox: Running) -> None:
+    """What a lost verify has found still there is in doubt, not deleted as it was before."""
+    lines = restarted(command, sandbox)
+    begun = next(place for place, line in enumerate(lines) if b"verify.started" in line)
+    lines[begun + 1] = lines[begun + 1].replace(b'"v":1', b'"v":3')
+    (command.folder() / "journal.jsonl").write_bytes(b"".join(lines))
+    assert command.run("audit", "runs", "--repair").returncode == 0
+    assert doubted(command) == len(PAIRS)
+
+
+def test_a_second_repair_keeps_the_doubts_of_the_first(command: Command, sandbox: Running) -> None:
+    """Damage to the lines of a repair does not forget what it had put in doubt."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world(), Faults(latency_s=0.02)) as api:
+        killed(command, api, 6)
+    journal = command.folder() / "journal.jsonl"
+    found = []
+    for _ in range(2):
+        lines = journal.read_bytes().splitlines(keepends=True)
+        lines = [line for line in lines if line.endswith(b"\n")]
+        size, chain = sum(map(len, lines)), json.loads(lines[-1])["chain"]
+        (command.folder() / "journal.mark").write_text(json.dumps([len(lines), chain, size]))
+        lines[1] = lines[1].replace(b'"v":1', b'"v":3')
+        journal.write_bytes(b"".join(lines))
+        for plan in command.folder().glob("plan.*.bin"):
+            plan.unlink()  # so that only the lines tell
+        done = command.run("audit", "runs", "--repair")
+        assert done.returncode == 0
+        assert "The saved plan is not there" in done.stdout
+        found.append(doubted(command))
+    assert found[1] >= found[0] > 0
+
+
+def test_a_changed_line_is_not_believed(command: Command, sandbox: Running) -> None:
+    """An id that a damaged line has come to hold is nobody's doubt, and in no list."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world(), Faults(latency_s=0.02)) as api:
+        killed(command, api, 6)
+        journal = command.folder() / "journal.jsonl"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        lines[2] = lines[2].replace(b'"run_ids":[', b'"run_ids":[987654,')
+        lines[3] = lines[3].replace(b'"run_ids":[', b'"run_ids":[-5,99999999999999999999999,')
+        journal.write_bytes(b"".join(lines))
+        assert command.run("audit", "runs", "--repair").returncode == 0
+        assert b"987654" not in journal.read_bytes()
+        assert command.run("run", "runs.csv", "--yes", "--base-url", api.url).returncode == 0
+    assert not (command.folder() / "leftover.csv").exists()
+    assert api.left == set()
+
+
+def test_a_journal_without_a_mark_may_have_lost_its_end(command: Command, sandbox: Running) -> None:
+    """A repair takes that for damage, and makes a mark; what is no mark is told with its cure."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world(), Faults(latency_s=0.02)) as api:
+        killed(command, api, 8)
+    mark = command.folder() / "journal.mark"
+    mark.write_text('[-5,"x",0]')
+    assert "remove the mark" in command.run("audit", "runs").stderr
+    mark.unlink()
+    assert command.run("audit", "runs").returncode == 1
+    done = command.run("audit", "runs", "--repair")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert command.run("audit", "runs").returncode == 0
+    assert doubted(command) > 0

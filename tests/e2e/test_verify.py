@@ -134,3 +134,31 @@ def test_a_job_may_be_verified_at_once(command: Command, sandbox: Running) -> No
         api.world.live[PAIRS[0].result_id].add(PAIRS[0].run_id)
         again = command.run(*line)
     assert again.returncode == 1
+
+
+def test_what_is_known_to_be_there_stays_known(command: Command, sandbox: Running) -> None:
+    """A second verify, of all or of a sample, does not drop what the first one found."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        command.run("run", "runs.csv", "--yes", "--base-url", api.url)
+        put_back(api, PAIRS[:50])
+        for words in ((), (), ("--sample", 5)):
+            done = command.run("verify", "runs", *words, "--base-url", api.url)
+            assert done.returncode == 1, done.stdout
+            assert "50 runs are still there" in done.stdout
+            rows = (command.folder() / "still-there.csv").read_text().splitlines()
+            assert len(rows) == 51
+        assert command.run("resume", "runs", "--base-url", api.url).returncode == 0
+        assert command.run("verify", "runs", "--base-url", api.url).returncode == 0
+
+
+def test_a_journal_that_verify_mends_is_told_of(command: Command, sandbox: Running) -> None:
+    """What verify moves away from a torn end it says, as run does."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        command.run("run", "runs.csv", "--yes", "--base-url", api.url)
+        with (command.folder() / "journal.jsonl").open("ab") as journal:
+            journal.write(b'{"v":1,"n":')
+        done = command.run("verify", "runs", "--base-url", api.url)
+    assert done.returncode == 0
+    assert "journal.mended" in done.stderr

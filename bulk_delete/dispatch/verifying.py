@@ -32,7 +32,8 @@ class Verifier:
     """Reads a plan back. `run` once; `stop` and `cut` may be called at any time.
 
     `found` is called with the runs that are still there. `checked`, `still_there` and `unseen`
-    count runs; the latter neither came back nor are proven absent. All up to `upto` are checked.
+    count runs; the latter neither came back nor are proven absent. All up to `upto` are checked,
+    and were to be seen: what was not is asked for again by who goes on from there.
     """
 
     def __init__(
@@ -90,15 +91,14 @@ class Verifier:
                 self._brake.pull(GaveUp(self._outcomes.trouble))
             raise LeaveOffError
         self.checked += len(check.run_ids)
-        if not isinstance(conclusion, Sight):
-            self.unseen += len(check.run_ids)
-        else:
-            self.unseen += len(conclusion.unproven)
-            if conclusion.present:
-                self.still_there += len(conclusion.present)
-                self._outcomes.reopened(check.result_id, conclusion.present)
-                self._found(check.result_id, conclusion.present)
-        self._advance(check)
+        unseen = conclusion.unproven if isinstance(conclusion, Sight) else check.run_ids
+        if isinstance(conclusion, Sight) and conclusion.present:
+            self.still_there += len(conclusion.present)
+            self._outcomes.reopened(check.result_id, conclusion.present)
+            self._found(check.result_id, conclusion.present)
+        self.unseen += len(unseen)
+        if not unseen:
+            self._advance(check)
 
     def _advance(self, check: _Check) -> None:
         """Note how far all is checked, whatever is done beyond that."""

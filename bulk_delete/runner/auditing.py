@@ -22,21 +22,20 @@ from bulk_delete.journal.survey import Finding, Survey
 from bulk_delete.ledger import DONE, UNCALLED, Step
 from bulk_delete.model import State, Verdict
 from bulk_delete.runner.doubts import Rest, doubts_of, record_doubts
-from bulk_delete.runner.job import guessed_plan, has_started
+from bulk_delete.runner.record import guessed_plan, has_started
 from bulk_delete.store import (
     Plan,
     Scratch,
     ScratchError,
     SpoiltPlanError,
     StatesWriter,
-    open_plan,
+    open_sound_plan,
 )
 
 MOST_TOLD = 1000
 """Findings that are told one by one; beyond, they are counted."""
 
 _SHOWN_RUNS = 3
-_LOST = "the journal lost what it said of them, so they may have been sent"
 
 
 def audit(state: Path, name: str, *, repair: bool) -> report.Audit:
@@ -83,11 +82,10 @@ def _only_plan(folder: JobFolder, scratch: Scratch, stack: ExitStack) -> Plan | 
     if len(saved) != 1:
         return None
     try:
-        plan = open_plan(saved[0], scratch)
-        stack.callback(plan.close)
-        plan.check()
+        plan = open_sound_plan(saved[0], scratch)
     except (OSError, SpoiltPlanError):
         return None
+    stack.callback(plan.close)
     return plan
 
 

@@ -7,13 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bulk_delete import events, report
+from bulk_delete import report
 from bulk_delete.config import Input
-from bulk_delete.errors import InvalidInput, JournalFailed, Refused
+from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.folder import JobFolder
-from bulk_delete.journal.opening import Mended, last_started, recover
+from bulk_delete.journal.opening import Mended
 from bulk_delete.journal.reader import History
-from bulk_delete.ledger import Sink
 from bulk_delete.model import InputFile
 from bulk_delete.runner.intake import (
     Intake,
@@ -29,14 +28,12 @@ from bulk_delete.runner.intake import (
 from bulk_delete.runner.leftover import Leftover, find_leftover
 from bulk_delete.runner.order import Order, check_order
 from bulk_delete.runner.protection import Protection
+from bulk_delete.runner.record import Told, guessed_plan, has_started, read_journal, saved_plan
 from bulk_delete.store import (
     Plan,
     Scratch,
     ScratchError,
-    SpoiltPlanError,
     States,
-    open_plan,
-    states_told,
 )
 
 BYTES_PER_RUN = 24
@@ -84,14 +81,6 @@ def open_job(order: Order, state: Path) -> Iterator[Job]:
         yield _ready(_Opening(order, name, folder, intake, todo, protection, found), scratch, stack)
 
 
-def has_started(folder: JobFolder) -> bool:
-    """Tell whether a job was ever started. Raises InvalidInput where that cannot be seen."""
-    try:
-        return folder.journal.exists() or folder.mark.exists()
-    except OSError as error:
-        raise InvalidInput(f"{folder.path}: cannot be looked into: {error.strerror}") from None
-
-
 @contextlib.contextmanager
 def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
     """Open a job by its saved plan. Raises InvalidInput when there is none."""
@@ -112,7 +101,7 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
             )
         plan = guess
         if plan is None or plan.figures.fingerprint != history.started.fingerprint:
-            plan = _saved_plan(saved, history.started.fingerprint, scratch, stack)
+            plan = saved_plan(saved, history.started.fingerprint, scratch, stack)
         settings = replace(order.settings, input=Input())
         order = replace(order, inputs=(str(saved),), settings=settings)
         intake = Intake(
@@ -139,88 +128,6 @@ def _scratch(folder: JobFolder) -> Iterator[Scratch]:
         yield Scratch(folder.path)
     except ScratchError as error:
         raise JournalFailed(str(error)) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the journal tells."""
-
-    history: History
-    states: States
-    mended: Mended | None
-
-
-def read_journal(folder: JobFolder, plan: Plan | None, scratch: Scratch, stack: ExitStack) -> Told:
-    """Read the journal and make its end sound; `plan` is the one it is about, if that is known.
-
-    Lines that had to be moved away may have told of calls: what they may have named is put in
-    doubt.
-    """
-
-    def tell(sink: Sink) -> tuple[History, Mended | None]:
-        return recover(folder.journal, folder.mark, folder.broken, sink)
-
-    (history, mended), states = states_told(tell, scratch, plan)
-    stack.callback(states.close)
-    if mended and not mended.torn and _doubt_rest(folder, plan, history, mended, scratch, stack):
-        (history, _), states = states_told(tell, scratch, plan)
-        stack.callback(states.close)
-    return Told(history, states, mended)
-
-
-def _doubt_rest(
-    folder: JobFolder,
-    plan: Plan | None,
-    history: History,
-    mended: Mended,
-    scratch: Scratch,
-    stack: ExitStack,
-) -> bool:
-    """Put in doubt what the lines that were moved away may have named; return if that is any."""
-    import anyio  # noqa: PLC0415 - hardly ever needed
-
-    from bulk_delete.runner.doubts import Rest, doubts_of, record_doubts  # noqa: PLC0415 - likewise
-
-    rest = Rest(mended.to, mended.to.stat().st_size - mended.bytes)
-    doubts = doubts_of([rest], folder.journal, history.end, plan, scratch, stack)
-    if not doubts.plan.figures.runs:
-        return False
-    with rest.path.open("rb") as file:
-        file.seek(rest.offset)
-        lines = sum(1 for _ in file)
-    event = events.JournalRepaired(mended.line, lines, mended.bytes, 0, mended.reason)
-    anyio.run(record_doubts, folder, history.end, event, doubts)
-    return True
-
-
-def guessed_plan(folder: JobFolder, scratch: Scratch, stack: ExitStack) -> Plan | None:
-    """Open the plan that the journal seems to be about; what is wrong with it is told later."""
-    fingerprint = last_started(folder.journal)
-    if fingerprint is None:
-        return None
-    try:
-        return _saved_plan(folder.plan(fingerprint), fingerprint, scratch, stack)
-    except Refused:
-        return None
-
-
-def _saved_plan(path: Path, approved: str, scratch: Scratch, stack: ExitStack) -> Plan:
-    """Open the plan that was approved. Raises Refused for any other."""
-    try:
-        plan = open_plan(path, scratch)
-        stack.callback(plan.close)
-        plan.check()
-    except (OSError, SpoiltPlanError) as error:
-        raise Refused(
-            f"{path} is not the plan that was approved: {error}; use run with the input"
-        ) from None
-    fingerprint = plan.figures.fingerprint
-    if fingerprint != approved:
-        raise Refused(
-            f"{path} is not the plan that was approved (fingerprint {fingerprint}, approved "
-            f"{approved}); use run with the input"
-        )
-    return plan
 
 
 def _as_input(path: Path) -> InputFile:

@@ -14,7 +14,7 @@ from bulk_delete.ledger import DONE, DOUBTED, among
 from bulk_delete.model import State
 from bulk_delete.runner.protection import Protection
 from bulk_delete.sources import Source
-from bulk_delete.store import Builder, Plan, Scratch, SpoiltPlanError, States, open_plan
+from bulk_delete.store import Builder, Plan, Scratch, SpoiltPlanError, States, open_sound_plan
 
 _IN_DOUBT = frozenset({State.IN_DOUBT})
 _OPEN = frozenset({State.IN_DOUBT, State.UNKNOWN, State.FAILED})
@@ -111,11 +111,10 @@ def _replaced(
     if not saved.exists():
         return None, saved
     try:
-        before = open_plan(saved, scratch)
-        stack.callback(before.close)
-        before.check()
+        before = open_sound_plan(saved, scratch)
     except (OSError, SpoiltPlanError) as error:
         raise InvalidInput(f"{saved}: {error}; this file is ours: move it away") from None
+    stack.callback(before.close)
     return before, None
 
 

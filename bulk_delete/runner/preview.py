@@ -18,8 +18,9 @@ from bulk_delete.runner.intake import (
     subtract,
     take_in,
 )
-from bulk_delete.runner.job import has_started, view_of
+from bulk_delete.runner.job import view_of
 from bulk_delete.runner.order import Order, check_order
+from bulk_delete.runner.record import has_started
 from bulk_delete.store import Plan, Scratch, ScratchError, states_told
 
 

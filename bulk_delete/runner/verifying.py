@@ -37,8 +37,8 @@ from bulk_delete.ledger import DONE, among
 from bulk_delete.model import State, Verdict
 from bulk_delete.runner.execution import room_for_files, tell_mended, throttle_of
 from bulk_delete.runner.intake import check_target
-from bulk_delete.runner.job import guessed_plan, has_started, read_journal
 from bulk_delete.runner.leftover import listed
+from bulk_delete.runner.record import guessed_plan, has_started, read_journal
 from bulk_delete.runner.standings import Standings
 from bulk_delete.runner.watching import Recording, Watcher
 from bulk_delete.signals import obeyed

@@ -4,7 +4,7 @@ Nothing but a saved plan has a name: whatever ends the process, nothing else is 
 """
 
 from bulk_delete.store.build import Builder
-from bulk_delete.store.plan_file import Plan, SpoiltPlanError, open_plan
+from bulk_delete.store.plan_file import Plan, SpoiltPlanError, open_plan, open_sound_plan
 from bulk_delete.store.scratch import Scratch, ScratchError
 from bulk_delete.store.states import States, StatesWriter, states_told
 
@@ -17,5 +17,6 @@ __all__ = [
     "States",
     "StatesWriter",
     "open_plan",
+    "open_sound_plan",
     "states_told",
 ]

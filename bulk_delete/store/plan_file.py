@@ -284,6 +284,17 @@ def open_plan(path: Path, scratch: Scratch) -> Plan:
         raise
 
 
+def open_sound_plan(path: Path, scratch: Scratch) -> Plan:
+    """Open a saved plan and read all of it. Raises OSError and SpoiltPlanError."""
+    plan = open_plan(path, scratch)
+    try:
+        plan.check()
+    except BaseException:
+        plan.close()
+        raise
+    return plan
+
+
 def _figures(handle: int) -> Figures:
     try:
         found = msgspec.json.decode(os.pread(handle, _HEADER, 0), type=_Header)

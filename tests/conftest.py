@@ -169,19 +169,24 @@ class Command:
         return found
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command_in(home: Path) -> Command:
+    """Make the command's surroundings: nothing of the user's, and quick retries."""
     environ = {
         "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
         "CEKURA_API_KEY": KEY,
         "BULK_DELETE_RETRY_BASE": "20ms",
         "BULK_DELETE_LIMITS_RATE": "2000/s",
         "PYTHONWARNINGS": "error",
         "SSL_CERT_FILE": os.devnull,  # loading the system's takes an eighth of each start
     }
-    return Command(tmp_path, environ)
+    return Command(home, environ)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return command_in(tmp_path)
 
 
 def write_csv(path: Path, pairs: list[Pair]) -> Path:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import resource
 import select
@@ -17,7 +16,7 @@ from bulk_delete.ledger import DONE
 from bulk_delete.model import Pair
 from bulk_delete.runner.auditing import audit
 from bulk_delete.sandbox import Call, Faults, World
-from tests.conftest import KEY, Command, Sandbox, running_sandbox, write_csv
+from tests.conftest import Command, Sandbox, command_in, running_sandbox, write_csv
 from tests.replays import replay
 
 INJECT = Path(__file__).parent / "inject"
@@ -186,16 +185,9 @@ class Trial:
 def trial(home: Path, seed: int, faults: Faults | None = None) -> Iterator[Trial]:
     """Set a trial up, with a sandbox that has these faults of its own."""
     home.mkdir(parents=True, exist_ok=True)
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "XDG_STATE_HOME": str(home / "state"),
-        "CEKURA_API_KEY": KEY,
-        "BULK_DELETE_RETRY_BASE": "20ms",
-        "BULK_DELETE_LIMITS_HOLD_AFTER": "500ms",
-        "SSL_CERT_FILE": os.devnull,
-    }
-    one = Trial(Command(home, environ), random.Random(seed))
+    command = command_in(home)
+    command.environ["BULK_DELETE_LIMITS_HOLD_AFTER"] = "500ms"
+    one = Trial(command, random.Random(seed))
     write_csv(home / f"{JOB}.csv", ASKED)
     mild = faults or Faults(latency_s=0.01, reset_after=0.03, error_before=0.02)
     with running_sandbox(

@@ -36,6 +36,7 @@ class JobFolder:
         self.path = state / job
         self.journal = self.path / "journal.jsonl"
         self.mark = self.path / "journal.mark"
+        self.checkpoint = self.path / "journal.checkpoint"
         self.broken = self.path / "journal.broken"
         self.rejects = self.path / "rejects.csv"
         self.failed = self.path / "failed.csv"

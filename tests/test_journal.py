@@ -20,7 +20,7 @@ from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.journal.chain import START, Link
 from bulk_delete.journal.mark import read_mark, write_mark
 from bulk_delete.journal.opening import last_started, recover
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.model import State
 from bulk_delete.store import states_told

@@ -77,6 +77,11 @@ class Journal:
         """Return where the journal ends with all that was taken."""
         return Link(self._lines, self._chain.decode(), self._offset)
 
+    @property
+    def synced(self) -> Link:
+        """Return up to where it is on the disk."""
+        return self._synced
+
     def write(self, event: events.Event, run_ids: bytes | None = None) -> None:
         """Take an event as the next line, with run ids that are JSON already, if they are given.
 

@@ -30,6 +30,7 @@ from bulk_delete.store import (
     SpoiltPlanError,
     StatesWriter,
     open_sound_plan,
+    states_writer,
 )
 
 MOST_TOLD = 1000
@@ -50,7 +51,7 @@ def audit(state: Path, name: str, *, repair: bool) -> report.Audit:
         with folder.locked() if repair else folder.at_rest(), ExitStack() as stack:
             scratch = Scratch(folder.path if repair else None)
             plan = guessed_plan(folder, scratch, stack) or _only_plan(folder, scratch, stack)
-            writer = StatesWriter(scratch, plan)
+            writer = states_writer(scratch, plan)
             stack.callback(writer.close)
             auditor = BookAuditor(writer, plan)
             mark = read_mark(folder.mark)

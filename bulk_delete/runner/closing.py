@@ -16,9 +16,11 @@ from bulk_delete.errors import (
     gravest,
 )
 from bulk_delete.folder import write_whole
-from bulk_delete.journal.reader import History, read
+from bulk_delete.journal.reader import read
+from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.model import Books, State
+from bulk_delete.runner.following import Follower
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.standings import Standings
 from bulk_delete.store import ScratchError, States, states_told
@@ -48,6 +50,7 @@ class _Outcome:
 async def close_books(
     job: Job,
     journal: Journal,
+    follower: Follower,
     execution: str,
     standings: Standings,
     endings: list[Ending],
@@ -61,7 +64,7 @@ async def close_books(
         await journal.durable()
     outcome = _Outcome(standings.runs, standings.calls, standings.retries)
     try:
-        history, states = states_told(
+        history, states = follower.books() or states_told(
             lambda sink: read(job.folder.journal, sink), job.scratch, job.intake.plan
         )
         with contextlib.closing(states):

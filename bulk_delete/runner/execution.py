@@ -1,6 +1,7 @@
 """One execution of a job: journal, engine, signals and screen together."""
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import platform
@@ -23,10 +24,10 @@ from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.opening import Mended
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
-from bulk_delete.ledger import DOUBTED
 from bulk_delete.runner.closing import close_books
+from bulk_delete.runner.following import Follower
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.shield import Shield
 from bulk_delete.runner.standings import Standings
@@ -73,27 +74,32 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         journal = Journal(folder.journal, folder.mark, job.history.end)
         execution = str(uuid.uuid4())
         endings: list[Ending] = []
-        standings = _standings(job)
+        standings = Standings(job.todo.plan.figures.runs, job.todo.doubted)
         engine, gauge = _engine(job, client, journal, standings, watcher, endings)
-        async with anyio.create_task_group() as house:
-            house.start_soon(journal.serve)
-            with obeyed(_on_signal(engine, settings.limits.grace, watcher)):
-                try:
-                    await _open_books(job, journal, execution, key, approved_by)
-                    _list_leftover(job, job.leftover.plan)
-                    folder.forget_before(plan.figures.fingerprint)
-                    await _send(job, engine, gauge, watcher)
-                    await journal.durable()
-                except JournalFailed as failure:
-                    endings.append(failure)
-                except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
-                    watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
-                    endings.append(Bug(f"{_named(error)}; report this"))
-                watcher.close()
-                seconds = round(time.monotonic() - started, 3)
-                summary = await close_books(job, journal, execution, standings, endings, seconds)
-                await journal.close()
-            house.cancel_scope.cancel()
+        with contextlib.closing(
+            Follower(folder, journal, job.history, job.states, job.scratch)
+        ) as follower:
+            async with anyio.create_task_group() as house:
+                house.start_soon(journal.serve)
+                with obeyed(_on_signal(engine, settings.limits.grace, watcher)):
+                    try:
+                        await _open_books(job, journal, execution, key, approved_by)
+                        _list_leftover(job, job.leftover.plan)
+                        folder.forget_before(plan.figures.fingerprint)
+                        await _send(job, engine, gauge, watcher, follower)
+                        await journal.durable()
+                    except JournalFailed as failure:
+                        endings.append(failure)
+                    except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
+                        watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
+                        endings.append(Bug(f"{_named(error)}; report this"))
+                    watcher.close()
+                    seconds = round(time.monotonic() - started, 3)
+                    summary = await close_books(
+                        job, journal, follower, execution, standings, endings, seconds
+                    )
+                    await journal.close()
+                house.cancel_scope.cancel()
         journal.release()
     return summary
 
@@ -166,12 +172,6 @@ def _limits(settings: Settings) -> dict[str, bool | int | float | str]:
     }
 
 
-def _standings(job: Job) -> Standings:
-    plan = job.todo.plan
-    left = job.states.count_plan(plan)
-    return Standings(plan.figures.runs, sum(left.get(state, 0) for state in DOUBTED))
-
-
 def _engine(
     job: Job,
     client: Client,
@@ -213,9 +213,12 @@ def throttle_of(settings: Settings, history: History) -> Throttle:
     )
 
 
-async def _send(job: Job, engine: Engine, gauge: Gauge, watcher: Watcher) -> None:
+async def _send(
+    job: Job, engine: Engine, gauge: Gauge, watcher: Watcher, follower: Follower
+) -> None:
     async with anyio.create_task_group() as side:
         side.start_soon(_show, gauge, watcher)
+        side.start_soon(follower.follow)
         await engine.run(job.todo.plan.lanes())
         side.cancel_scope.cancel()
     watcher.show(gauge.read())

@@ -8,7 +8,7 @@ from bulk_delete import report
 from bulk_delete.columns import Columns, Mask
 from bulk_delete.errors import InvalidInput, JournalFailed, Refused
 from bulk_delete.folder import JobFolder, whole_file
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.ledger import DONE, DOUBTED, among
 from bulk_delete.model import Counts, InputFile, Reject, State
 from bulk_delete.runner.order import Order
@@ -41,10 +41,14 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """What is left to do of an intake, given what the journal says."""
+    """What is left to do of an intake, given what the journal says.
+
+    `doubted` counts those of its runs that may be deleted already.
+    """
 
     plan: Plan
     counts: Counts
+    doubted: int
 
 
 def job_name(order: Order) -> str | None:
@@ -181,11 +185,13 @@ def subtract(
     `protection` is for a plan that was approved before it was read. What is protected and may have
     been deleted stays in: it is not sent, but its doubt is told.
     """
-    already = protected = skipped = 0
+    already = protected = skipped = doubted = 0
+    codes_of = states.codes_along(intake.plan)
 
     def wanted(columns: Columns) -> Mask:
-        nonlocal already, protected, skipped
-        codes = states.codes(columns)
+        nonlocal already, protected, skipped, doubted
+        codes = codes_of(columns)
+        doubted += int(among(codes, DOUBTED).sum())
         out = among(codes, DONE)
         already += int(out.sum())
         if protection:
@@ -213,7 +219,7 @@ def subtract(
         results=left.figures.results,
         batches=left.figures.calls,
     )
-    return Todo(left, counts)
+    return Todo(left, counts, doubted)
 
 
 def check_guards(order: Order, intake: Intake, todo: Todo) -> None:

@@ -12,7 +12,7 @@ from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.opening import Mended
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.model import InputFile
 from bulk_delete.runner.intake import (
     Intake,
@@ -40,8 +40,9 @@ BYTES_PER_RUN = 24
 BYTES_PER_CALL = 1200
 """What a planned run and a call take in the journal, with room for retries."""
 
-BYTES_PER_STATE = 2
-"""What a run takes in temporary files: a byte for its state, once at the start and at the end."""
+BYTES_PER_STATE = 4
+"""What a run takes elsewhere: a byte for its state, as it was before and as it is now, and in two
+checkpoints while one replaces the other."""
 
 BYTES_PER_SAVED_RUN = 8
 BYTES_PER_SAVED_RESULT = 16

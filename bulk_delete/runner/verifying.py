@@ -31,7 +31,7 @@ from bulk_delete.errors import (
     gravest,
 )
 from bulk_delete.folder import JobFolder, write_whole
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DONE, among
 from bulk_delete.model import State, Verdict

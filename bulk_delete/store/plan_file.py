@@ -7,7 +7,7 @@ than one call: 24 bytes for each of these, which have more than a hundred runs.
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
@@ -146,6 +146,11 @@ class Plan:
             last = end if end is not None and stop == high else int(index.ends[-1])
             yield from self._pairs_between(index, first, last)
 
+    @property
+    def size(self) -> int:
+        """Return how many bytes `raw` yields."""
+        return _size(self.figures)
+
     def raw(self) -> Iterator[bytes]:
         """Yield the bytes of the file, to be saved."""
         offset = 0
@@ -216,8 +221,7 @@ class Plan:
     def _mapped(self) -> tuple[Numbers, Numbers, Numbers]:
         """View result ids, ends and run ids without reading them: a search touches a few pages."""
         runs, results = self.figures.runs, self.figures.results
-        size = _HEADER + (runs + 2 * results) * WORD
-        whole = mmap.mmap(self._handle, size, prot=mmap.PROT_READ)
+        whole = mmap.mmap(self._handle, self.size, prot=mmap.PROT_READ)
         numbers = np.frombuffer(whole, "<u8")[_HEADER // WORD :]
         return numbers[runs : runs + results], numbers[runs + results :], numbers[:runs]
 
@@ -284,6 +288,20 @@ def open_plan(path: Path, scratch: Scratch) -> Plan:
         raise
 
 
+def copied_plan(parts: Iterable[bytes], figures: Figures, scratch: Scratch) -> Plan:
+    """Make a plan again of the bytes that another one's `raw` yielded. Raises ScratchError."""
+    file = scratch.file()
+    try:
+        offset = 0
+        for data in parts:
+            file.put_at(offset, data)
+            offset += len(data)
+    except BaseException:
+        file.close()
+        raise
+    return Plan(file, figures, scratch)
+
+
 def open_sound_plan(path: Path, scratch: Scratch) -> Plan:
     """Open a saved plan and read all of it. Raises OSError and SpoiltPlanError."""
     plan = open_plan(path, scratch)
@@ -302,7 +320,10 @@ def _figures(handle: int) -> Figures:
         raise SpoiltPlanError("it has no header of a plan") from None
     if found.v != VERSION:
         raise SpoiltPlanError(f"it is of version {found.v}; this program reads {VERSION}")
-    size = _HEADER + (found.figures.runs + 2 * found.figures.results) * WORD
-    if os.fstat(handle).st_size != size:
+    if os.fstat(handle).st_size != _size(found.figures):
         raise SpoiltPlanError("it is not as long as its header says")
     return found.figures
+
+
+def _size(figures: Figures) -> int:
+    return _HEADER + (figures.runs + 2 * figures.results) * WORD

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +12,8 @@ from bulk_delete.columns import Numbers
 
 WORD = 8
 """Bytes of a number."""
+
+_BYTES_AT_ONCE = 1 << 20
 
 
 class ScratchError(Exception):
@@ -77,7 +80,11 @@ class ScratchFile:
 
     def put(self, place: int, data: bytes | memoryview) -> None:
         """Write bytes at a place. Raises ScratchError."""
-        _write(self._file, self._scratch, place * WORD, data)
+        self.put_at(place * WORD, data)
+
+    def put_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write bytes at an offset that is counted in bytes. Raises ScratchError."""
+        _write(self._file, self._scratch, offset, data)
 
     def read(self, start: int, stop: int) -> Numbers:
         return read_numbers(self.fileno(), start * WORD, stop - start)
@@ -105,6 +112,18 @@ class ScratchBytes:
         """Write bytes at an offset. Raises ScratchError."""
         _write(self._file, self._scratch, offset, data)
         self.size = max(self.size, offset + len(data))
+
+    def fill(self, parts: Iterable[bytes]) -> None:
+        """Write parts one after the other, from the start on. Raises ScratchError."""
+        offset = 0
+        for data in parts:
+            self.write(offset, data)
+            offset += len(data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield all bytes."""
+        for offset in range(0, self.size, _BYTES_AT_ONCE):
+            yield self.read(offset, min(_BYTES_AT_ONCE, self.size - offset))
 
     def close(self) -> None:
         self._file.close()

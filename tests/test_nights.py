@@ -178,7 +178,7 @@ class Nights(RuleBasedStateMachine):
         states = writer.states()
         writer = states.writer(SCRATCH)
         with Reader(self.journal, writer, start=start) as reader:
-            reader.go_on(lines=int(of_lines * 60))
+            reader.go_on(lines=1 + int(of_lines * 60))
             keep_checkpoint(folder, writer, reader.position())
         writer.close()
         states.close()

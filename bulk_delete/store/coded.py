@@ -68,11 +68,14 @@ class CodedPlan:
         self, result_id: int, run_ids: tuple[int, ...], step: Step, verdict: int
     ) -> tuple[int, ...]:
         """Take a step with some runs of a result; return those that are not in the plan."""
+        if step is DELETED:  # most batches, whatever was before
+            place = self._locator.next_place(result_id, run_ids)
+            if place is not None:
+                self._codes.write(place, step[:1] * len(run_ids))
+                return ()
         stretches, others = self._locator.locate(result_id, run_ids)
         for place, size, offsets, _ in stretches:
-            if offsets is None and step is DELETED:  # most batches, whatever was before
-                self._codes.write(place, step[:1] * size)
-            elif offsets is None:
+            if offsets is None:
                 self._codes.write(place, self._codes.read(place, size).translate(step))
             else:
                 new = np.array(np.frombuffer(self._codes.read(place, size), np.uint8))

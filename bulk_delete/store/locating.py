@@ -75,15 +75,25 @@ class Locator:
         self, result_id: int, run_ids: tuple[int, ...]
     ) -> tuple[list[Stretch], tuple[int, ...]]:
         """Find runs of a result; return where they stand, and those that are not in the plan."""
+        place = self.next_place(result_id, run_ids)
+        if place is None:
+            return self._search(result_id, run_ids)
+        return [Stretch(place, len(run_ids), None, run_ids)], ()
+
+    def next_place(self, result_id: int, run_ids: tuple[int, ...]) -> int | None:
+        """Return where runs stand that are the next ones of their result; None for all others."""
         bounds = self._next.get(result_id) or self.bounds(result_id)
         if bounds is None:
-            return [], run_ids
+            return None
         place, end = bounds
         after = place + len(run_ids)
-        if after <= end and self._plan.has_at(place, array("Q", run_ids).tobytes()):
+        if after > end or not self._plan.has_at(place, array("Q", run_ids).tobytes()):
+            return None
+        if after < end and result_id in self._next:
+            self._next[result_id] = after, end
+        else:
             self._go_on(result_id, after, end)
-            return [Stretch(place, len(run_ids), None, run_ids)], ()
-        return self._search(result_id, run_ids)
+        return place
 
     def places(self, columns: Columns) -> Positions:
         """Return the place of each of some ascending pairs, -1 for one that is not in the plan."""

@@ -28,6 +28,10 @@ _HEADER = 2048
 _INDEX_AT_ONCE = 1 << 16
 _GROUPS_AT_ONCE = 1 << 12
 _RAW_AT_ONCE = 1 << 20
+_PAGE = 1 << 13
+_PAGES = 1 << 9
+"""Bytes of run ids that are looked at again and again, and how many times these are kept: 4 MB."""
+
 _AHEAD = 6400
 """Runs that are read together where results are small: they are asked for one after the other."""
 
@@ -59,6 +63,7 @@ class Plan:
         self._file = file
         self._handle: int = file.fileno()
         self._ahead = 0, np.empty(0, np.uint64)
+        self._pages: dict[int, bytes] = {}
         self._scratch = scratch
         self.figures = figures
 
@@ -199,7 +204,15 @@ class Plan:
 
     def has_at(self, place: int, run_ids: bytes) -> bool:
         """Tell whether the runs from a place on are these, each of them a 64-bit number."""
-        return os.pread(self._handle, len(run_ids), _HEADER + place * WORD) == run_ids
+        number, at = divmod(place * WORD, _PAGE)
+        if at + len(run_ids) > _PAGE:
+            return os.pread(self._handle, len(run_ids), _HEADER + place * WORD) == run_ids
+        page = self._pages.get(number)
+        if page is None:
+            if len(self._pages) == _PAGES:
+                self._pages.clear()
+            page = self._pages[number] = os.pread(self._handle, _PAGE, _HEADER + number * _PAGE)
+        return page[at : at + len(run_ids)] == run_ids
 
     def _groups_of(self, index: Index) -> Iterator[Group]:
         for result_id, start, end in zip(*map(np.ndarray.tolist, index), strict=True):

@@ -3,6 +3,7 @@
 Memory holds the batches that are open at the time, and no pair of any other.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -17,6 +18,9 @@ from bulk_delete.ledger import DELETED, SENT, STAY, Sink, Step, after, step_of, 
 
 CALLS_OVER_S = 3600
 """For how long a call counts, in the limits that the API may have."""
+
+LAST = 10
+"""Executions whose size is remembered."""
 
 _READ_AT_ONCE = 1 << 20
 _ENDS_OF_VERIFY = {"done", "incomplete"}
@@ -48,6 +52,9 @@ class History:
     """How many calls were sent that delete; `retries` of them settled nothing."""
 
     retries: int = 0
+    planned: deque[int] = field(default_factory=lambda: deque(maxlen=LAST))
+    """How many runs the last executions had to do that ended and had any to do."""
+
     verified_upto: tuple[int, int] | None = None
     """How far a `verify` has come that was interrupted; None where none was."""
 
@@ -146,6 +153,8 @@ class Replay:
                 self._end_batches()
             case events.JobFinished():
                 history.finished = bare(event, events.JobFinished)
+                if planned := event.counts.get("planned", 0):
+                    history.planned.append(planned)
                 self._end_batches()
             case events.VerifyStarted():
                 history.verifying = True

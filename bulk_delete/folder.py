@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -12,8 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bulk_delete.errors import InvalidInput, JobBusy, JournalFailed
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+from bulk_delete.model import JOB_NAME, NAMES
 
 
 def state_dir(chosen: Path | None, environ: Mapping[str, str], home: Path) -> Path:
@@ -28,10 +26,8 @@ class JobFolder:
     """`<state dir>/<job>/`. Everything in it is for this user alone (0700, files 0600)."""
 
     def __init__(self, state: Path, job: str) -> None:
-        if not _NAME.fullmatch(job):
-            raise InvalidInput(
-                f"{job!r} cannot name a job; give --name letters, digits, '.', '_' and '-'"
-            )
+        if not JOB_NAME.fullmatch(job):
+            raise InvalidInput(f"{job!r} cannot name a job; give --name {NAMES}")
         self.job = job
         self.path = state / job
         self.journal = self.path / "journal.jsonl"

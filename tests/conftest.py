@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from bulk_delete.model import Pair
 from bulk_delete.sandbox import Call, CallLog, Faults, Server, World, in_background
 
 KEY = "test-key-5f1d9c"
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 
 class WarpLoop(asyncio.SelectorEventLoop):

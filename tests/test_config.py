@@ -8,7 +8,6 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from bulk_delete.config import (
     Api,
     ApiKey,
+    Factor,
     Given,
     Guards,
     Input,
@@ -37,7 +37,7 @@ from bulk_delete.config import (
     parse_rate,
     parse_seconds,
 )
-from bulk_delete.config.settings import parse_count, parse_max_failures
+from bulk_delete.config.settings import parse_count, parse_factor, parse_max_failures
 from bulk_delete.errors import InvalidInput
 
 ARABIC_3 = "\N{ARABIC-INDIC DIGIT THREE}"
@@ -204,9 +204,32 @@ def test_what_is_no_count_is_refused(value: object) -> None:
         parse_count(value)
 
 
+def test_a_factor_is_a_number_from_one() -> None:
+    """How many times as many is a number from 1 up, as a number or as text."""
+    assert [parse_factor(value) for value in (1, "1", " 2.5 ", 3.0)] == [1, 1, 2.5, 3]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "0", 0.9, -1, "3x", "1e3", "nan", "9" * 400, ARABIC_3, True, None, []]
+)
+def test_what_is_no_factor_is_refused(value: object) -> None:
+    """Less than 1, a unit, the absurd and what is no number are refused."""
+    with pytest.raises(ValueError, match="from 1 up, as 3 or"):
+        parse_factor(value)
+
+
 @effort(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([parse_rate, parse_seconds, parse_max_failures, parse_count, parse_base_url]),
+    st.sampled_from(
+        [
+            parse_rate,
+            parse_seconds,
+            parse_max_failures,
+            parse_count,
+            parse_factor,
+            parse_base_url,
+        ]
+    ),
     st.one_of(
         st.text(max_size=20),
         st.text(st.sampled_from("0123456789.%/smh:-+eE[]@?# htp"), max_size=16),
@@ -366,7 +389,7 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
     """Return a text that is no default, and the value that it stands for."""
     if name == ("api", "base_url"):
         return "https://sample", "https://sample"
-    if isinstance(kind, UnionType):
+    if type(None) in get_args(kind):
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return get_args(kind)[-1], get_args(kind)[-1]
@@ -374,6 +397,7 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
         Rate: ("77/h", Rate(77, 3600)),
         Seconds: ("77ms", 0.077),
         MaxFailures: ("77", MaxFailures(count=77)),
+        Factor: ("77.5", 77.5),
         int: ("77", 77),
         bool: ("false", False),
         Path: ("/sample/path", Path("/sample/path")),
@@ -513,9 +537,23 @@ def test_an_unknown_key_is_refused(place: Place, text: str, words: list[str]) ->
     """A section or key that is no setting is refused by file and name, with the nearest that is."""
     path = place.file(text)
     told = place.refusal()
-    assert told.startswith(f"{path}: ")
+    assert told.startswith(str(path))
     for word in words:
         assert word in told
+
+
+def test_a_mistake_is_told_with_its_line(place: Place) -> None:
+    """A wrong value and an unknown name are told with the line on which they stand."""
+    path = place.file('# rate = 2\n[log]\nformat = "text"\n\n[limits]\n "rate"=10\n')
+    assert place.refusal().startswith(f"{path}, line 6: [limits] rate: 10 does not fit")
+    place.file('[input]\nformat = "csv"\n[log]\nformt = "text"\n')
+    assert place.refusal().startswith(f"{path}, line 4: [log] has no key 'formt'")
+    place.file("[log]\n[ limit ] # all of them\nrate = 1\n")
+    assert place.refusal().startswith(f"{path}, line 2: there is no section [limit]")
+    place.file('\nlimits.rates = "1/s"\n')
+    assert place.refusal().startswith(f"{path}, line 2: [limits] has no key 'rates'")
+    place.file("limits = { rates = 1 }\n")
+    assert place.refusal().startswith(f"{path}, line 1: [limits] has no key 'rates'")
 
 
 def test_no_near_key_is_made_up(place: Place) -> None:
@@ -550,7 +588,7 @@ def test_a_value_that_does_not_fit_is_refused(place: Place, text: str, words: li
     """A wrong value is refused by file, section and key, with what it should look like."""
     path = place.file(text)
     told = place.refusal()
-    assert told.startswith(f"{path}: ")
+    assert told.startswith(str(path))
     for word in words:
         assert word in told
 

@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 import click
 
-from bulk_delete.config import Given, Layer, Settings, load
+from bulk_delete.config import (
+    Given,
+    JobFile,
+    Layer,
+    Settings,
+    is_job_file,
+    load,
+    read_job_file,
+)
 from bulk_delete.errors import InvalidInput
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -31,9 +39,11 @@ _FLAGS = (
     Flag("--format", "input", "format", "auto|csv|jsonl", "What the inputs are."),
     Flag("--result-column", "input", "result_column", "NAME", "Column of the result ids."),
     Flag("--run-column", "input", "run_column", "NAME", "Column of the run ids."),
+    Flag("--require", "input", "require", "file|rows|nothing", "What an input must have."),
     Flag("--on-bad-row", "input", "on_bad_row", "fail|skip", "Refuse all, or leave bad rows out."),
     Flag("--max-runs", "guards", "max_runs", "N", "Refuse a plan of more runs."),
     Flag("--max-results", "guards", "max_results", "N", "Refuse a plan that touches more results."),
+    Flag("--max-growth", "guards", "max_growth", "N", "Refuse N times as many runs as usual."),
     Flag("--protect", "guards", "protect", "FILE", "Results or runs that are never sent."),
     Flag("--protect-action", "guards", "protect_action", "remove|refuse", "If the input has any."),
     Flag("--rate", "limits", "rate", "N/s", "Calls per s, m or h; several as 10/s,5000/h."),
@@ -80,7 +90,24 @@ def audit_settings(command: _F) -> _F:
     return _with(command, tuple(flag for flag in _FLAGS if flag.section == "state"))
 
 
-def settings_of(given: dict[str, Any]) -> Settings:
+def job_file_of(words: tuple[str, ...]) -> JobFile | None:
+    """Read the job file, where one is named. Raises InvalidInput where it does not stand alone."""
+    named = next(filter(is_job_file, words), None)
+    if named is None:
+        return None
+    if len(words) > 1:
+        raise InvalidInput(f"{named} is a job file, which names its own inputs; give it alone")
+    return read_job_file(Path(named))
+
+
+def job_of(word: str, given: dict[str, Any]) -> tuple[str, Settings, JobFile | None]:
+    """Tell the job that a word names, by its name or by its job file, with its settings."""
+    job_file = job_file_of((word,))
+    name = job_file.name if job_file else word
+    return name, settings_of(given, job_file), job_file
+
+
+def settings_of(given: dict[str, Any], job_file: JobFile | None = None) -> Settings:
     """Take the settings' flags out of the command's arguments and put the settings together."""
     config = given.pop("config_file")
     layer: Layer = {
@@ -88,7 +115,7 @@ def settings_of(given: dict[str, Any]) -> Settings:
         for flag in (*_FLAGS, *_RUN_FLAGS)
         if (value := given.pop(flag.variable, None)) is not None
     }
-    return load(layer, config, os.environ, home())
+    return load(layer, config, os.environ, home(), job_file.layer if job_file else None)
 
 
 def home() -> Path:

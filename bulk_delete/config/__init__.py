@@ -1,9 +1,12 @@
 """Settings, the API key, and where both are found."""
 
+from bulk_delete.config.files import Given, Layer
+from bulk_delete.config.job_file import JobFile, is_job_file, read_job_file
 from bulk_delete.config.key import ApiKey, exposure, find_key
-from bulk_delete.config.load import Given, Layer, load
+from bulk_delete.config.load import load
 from bulk_delete.config.settings import (
     Api,
+    Factor,
     Guards,
     Input,
     Limits,
@@ -21,9 +24,11 @@ from bulk_delete.config.url import is_loopback, parse_base_url
 __all__ = [
     "Api",
     "ApiKey",
+    "Factor",
     "Given",
     "Guards",
     "Input",
+    "JobFile",
     "Layer",
     "Limits",
     "Log",
@@ -34,9 +39,11 @@ __all__ = [
     "Settings",
     "exposure",
     "find_key",
+    "is_job_file",
     "is_loopback",
     "load",
     "parse_base_url",
     "parse_rate",
     "parse_seconds",
+    "read_job_file",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bulk_delete.config.load import is_there, read_toml, vendor_config
+from bulk_delete.config.files import is_there, read_toml, vendor_config
 from bulk_delete.config.settings import Api
 from bulk_delete.errors import InvalidInput
 
@@ -47,7 +47,7 @@ def find_key(api: Api, environ: Mapping[str, str], home: Path) -> ApiKey:
     if api.key_command:
         return _checked(_ask(api.key_command), "output of api.key_command")
     vendor = vendor_config(home)
-    if is_there(vendor) and (value := read_toml(vendor).get("api_key")):
+    if is_there(vendor) and (value := read_toml(vendor).tables.get("api_key")):
         return replace(_checked(str(value), f"{vendor}: api_key"), file=vendor)
     raise InvalidInput(
         f"no API key; set {KEY_VARIABLE}, or api.key_file or api.key_command in the config file"

@@ -18,6 +18,9 @@ from bulk_delete.ledger import DELETED, SENT, STAY, Sink, Step, after, step_of, 
 CALLS_OVER_S = 3600
 """For how long a call counts, in the limits that the API may have."""
 
+LAST = 10
+"""Executions whose size is remembered."""
+
 _ENDS_OF_VERIFY = {"done", "incomplete"}
 """Outcomes of a `verify` that has read all back."""
 
@@ -47,6 +50,9 @@ class History:
     """How many calls were sent that delete; `retries` of them settled nothing."""
 
     retries: int = 0
+    planned: list[int] = field(default_factory=list)
+    """How many runs the last executions had to do that ended and had any to do."""
+
     verified_upto: tuple[int, int] | None = None
     """How far a `verify` has come that was interrupted; None where none was."""
 
@@ -116,6 +122,8 @@ class Replay:
                 self._end_batches()
             case events.JobFinished():
                 history.finished = bare(event, events.JobFinished)
+                if planned := event.counts.get("planned", 0):
+                    history.planned = [*history.planned, planned][-LAST:]
                 self._end_batches()
             case events.VerifyStarted():
                 history.verifying = True

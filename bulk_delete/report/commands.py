@@ -15,27 +15,30 @@ def command(
     name: str | None = None,
     expect: str | None = None,
     skip_failed: bool = False,
+    known: Settings | None = None,
 ) -> str:
-    """Write a command to type, with the settings that must be the same again."""
-    default_settings = Settings()
+    """Write a command to type, with the settings that must be the same again.
+
+    `known` are those that it has without a flag: its job file's.
+    """
+    known = known or Settings()
     flags: dict[str, object] = {
         "--name": name,
-        "--state-dir": settings.state.dir,
-        "--base-url": _if_other(settings.api.base_url, default_settings.api.base_url),
-        "--rate": _if_other(settings.limits.rate, default_settings.limits.rate),
-        "--settle": _if_other(settings.retry.settle, default_settings.retry.settle),
+        "--state-dir": _if_other(settings.state.dir, known.state.dir),
+        "--base-url": _if_other(settings.api.base_url, known.api.base_url),
+        "--rate": _if_other(settings.limits.rate, known.limits.rate),
+        "--settle": _if_other(settings.retry.settle, known.retry.settle),
         "--expect": expect,
-        "--protect": settings.guards.protect,
-        "--protect-action": _if_other(
-            settings.guards.protect_action, default_settings.guards.protect_action
-        ),
+        "--protect": _if_other(settings.guards.protect, known.guards.protect),
+        "--protect-action": _if_other(settings.guards.protect_action, known.guards.protect_action),
     }
     if verb == "run":
-        flags["--max-runs"] = settings.guards.max_runs
-        flags["--max-results"] = settings.guards.max_results
+        for guard in ("max_runs", "max_results", "max_growth"):
+            chosen = getattr(settings.guards, guard)
+            flags[_flag(guard)] = _if_other(chosen, getattr(known.guards, guard))
         for field in fields(Input):
-            chosen, default = getattr(settings.input, field.name), field.default
-            flags[f"--{field.name.replace('_', '-')}"] = _if_other(chosen, default)
+            chosen = getattr(settings.input, field.name)
+            flags[_flag(field.name)] = _if_other(chosen, getattr(known.input, field.name))
     given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
     if skip_failed:
         given.append("--skip-failed")
@@ -47,6 +50,10 @@ def repair_command(job: str, settings: Settings) -> str:
     """Write the command that repairs a job's journal."""
     where = ["--state-dir", str(settings.state.dir)] if settings.state.dir else []
     return shlex.join(["bulk-delete", "audit", job, "--repair", *where])
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def _if_other(chosen: object, default: object) -> object:

@@ -16,7 +16,7 @@ class PlanView:
     """What a reviewer decides on.
 
     `seconds` is the time of the calls at the configured rate; `rejects` are the first bad rows of
-    `bad_rows`.
+    `bad_rows`; `description` is the job file's.
     """
 
     job: str | None
@@ -31,6 +31,7 @@ class PlanView:
     rate: str
     seconds: float
     command: str
+    description: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         rejects = [row._asdict() for row in self.rejects]
@@ -72,6 +73,7 @@ def plan_text(view: PlanView) -> str:
     time_needed = f"about {duration(view.seconds)} at {view.rate}"
     lines = [
         f"Plan for {view.base_url}" + (f", job {view.job}" if view.job else ""),
+        *([f"  about           {printable(view.description)}"] if view.description else []),
         f"  input           {_inputs(view.inputs)}",
         f"  rows read       {counts.rows:>12,}",
         *_unless_none("rejected", counts.rejected),
@@ -94,7 +96,7 @@ def plan_text(view: PlanView) -> str:
 def _inputs(inputs: tuple[InputFile, ...]) -> str:
     shown = ", ".join(printable(file.path) for file in inputs[:_SHOWN_INPUTS])
     more = len(inputs) - _SHOWN_INPUTS
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{shown} and {more} more" if more > 0 else shown or "none"
 
 
 def _unless_none(name: str, count: int) -> list[str]:

@@ -188,7 +188,7 @@ def _next(job: Job, ending: Ending | None, outcome: _Outcome) -> str | None:
     if ending is None or isinstance(ending, Bug):
         return None
     settings, states = job.order.settings, outcome.states
-    again = report.command("resume", (job.name,), settings)
+    again = _resume(job)
     if not isinstance(ending, Incomplete):
         return again
     if outcome.sendable:
@@ -199,6 +199,14 @@ def _next(job: Job, ending: Ending | None, outcome: _Outcome) -> str | None:
     if states.get(State.UNKNOWN, 0):
         return again
     return f"look at {_left_out(job, states)}"
+
+
+def _resume(job: Job) -> str:
+    """Write the command that goes on, from the job file if it is the job's."""
+    file, settings = job.order.job_file, job.order.settings
+    if file and file.name == job.name:
+        return report.command("resume", (str(file.path),), settings, known=file.settings)
+    return report.command("resume", (job.name,), settings)
 
 
 def _left_out(job: Job, states: Mapping[State, int]) -> Path | None:

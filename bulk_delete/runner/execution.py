@@ -29,6 +29,7 @@ from bulk_delete.journal.writer import Journal
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.following import Follower
 from bulk_delete.runner.job import Job
+from bulk_delete.runner.order import Order
 from bulk_delete.runner.shield import Shield
 from bulk_delete.runner.standings import Standings
 from bulk_delete.runner.watching import Gauge, Recording, Watcher
@@ -132,6 +133,8 @@ def _warn(job: Job, key: ApiKey, watcher: Watcher) -> None:
         watcher.log("warning", "key.changed", {"before": before.key_id, "now": key.id})
     if before and "protect" in before.limits and not job.protection:
         watcher.log("warning", "protect.missing", {"before": before.limits["protect"]})
+    if before and "job_file" in before.limits and not job.order.job_file:
+        watcher.log("warning", "job_file.missing", {"before": before.limits["job_file"]})
 
 
 async def _open_books(
@@ -149,7 +152,7 @@ async def _open_books(
             inputs=job.intake.inputs,
             fingerprint=job.intake.plan.figures.fingerprint,
             counts=job.todo.counts._asdict(),
-            limits=_limits(job.order.settings),
+            limits=_limits(job.order),
             approved_by=approved_by,
         )
     )
@@ -158,9 +161,10 @@ async def _open_books(
     await journal.durable()
 
 
-def _limits(settings: Settings) -> dict[str, bool | int | float | str]:
-    protect = settings.guards.protect
+def _limits(order: Order) -> dict[str, bool | int | float | str]:
+    settings, protect = order.settings, order.settings.guards.protect
     return {
+        **({"job_file": str(order.job_file.path)} if order.job_file else {}),
         **({"protect": str(protect)} if protect else {}),
         "rate": str(settings.limits.rate),
         "adaptive": settings.limits.adaptive,

@@ -1,6 +1,6 @@
 """From inputs to what is to be sent: read, reject, deduplicate, protect, subtract, guard."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -11,21 +11,25 @@ from bulk_delete.folder import JobFolder, whole_file
 from bulk_delete.journal.replay import History
 from bulk_delete.ledger import DONE, DOUBTED, among
 from bulk_delete.model import Counts, InputFile, Reject, State
+from bulk_delete.runner.inputs import find_inputs
 from bulk_delete.runner.order import Order
 from bulk_delete.runner.protection import Protection
 from bulk_delete.sources import STDIN, Rows, Source, stem
 from bulk_delete.store import Builder, Plan, Scratch, States
 
 _SHOWN_REJECTS = 20
+_ENOUGH = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
     """All rows of the inputs, and the plan of those that may be sent.
 
-    `rejected`, `duplicates` and `protected` count pairs, `bad_rows` the rows that were rejected.
+    `paths` are the inputs that were read. `rejected`, `duplicates` and `protected` count pairs,
+    `bad_rows` the rows that were rejected.
     """
 
+    paths: tuple[str, ...]
     plan: Plan
     rejected: int
     bad_rows: int
@@ -77,7 +81,8 @@ def take_in(
     ScratchError.
     """
     protection = protection_of(order, scratch, stack)
-    source = Source(order.inputs, order.settings.input)
+    paths = find_inputs(order)
+    source = Source(paths, order.settings.input)
     rejects = _Rejects(folder, must_list=must_list)
     with Builder(scratch) as builder:
         if folder is None:
@@ -93,6 +98,7 @@ def take_in(
     plan = without_protected(unique, protection, order)
     stack.callback(plan.close)
     intake = Intake(
+        paths=paths,
         plan=plan,
         rejected=rejects.pairs,
         bad_rows=rejects.rows,
@@ -222,7 +228,7 @@ def subtract(
     return Todo(left, counts, doubted)
 
 
-def check_guards(order: Order, intake: Intake, todo: Todo) -> None:
+def check_guards(order: Order, intake: Intake, todo: Todo, history: History) -> None:
     """Refuse what was not reviewed, and what is larger than allowed. Raises Refused."""
     guards, planned = order.settings.guards, todo.plan.figures
     fingerprint = intake.plan.figures.fingerprint
@@ -240,6 +246,22 @@ def check_guards(order: Order, intake: Intake, todo: Todo) -> None:
             f"the plan touches {planned.results:,} results, more than --max-results "
             f"{guards.max_results:,}"
         )
+    usual = usual_runs(history.planned)
+    if guards.max_growth and usual and planned.runs > guards.max_growth * usual:
+        raise Refused(
+            f"the plan has {planned.runs:,} runs, more than {guards.max_growth:g} times the "
+            f"{usual:,.12g} that this job usually has. If that is right, give it a higher "
+            "--max-growth this once"
+        )
+
+
+def usual_runs(planned: Iterable[int]) -> float | None:
+    """Return the median of what executions planned; None where they are too few to tell."""
+    sizes = sorted(planned)
+    if len(sizes) < _ENOUGH:
+        return None
+    half = len(sizes) // 2
+    return (sizes[half] + sizes[-half - 1]) / 2
 
 
 def check_target(history: History, base_url: str, job: str) -> None:

@@ -106,6 +106,7 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
         settings = replace(order.settings, input=Input())
         order = replace(order, inputs=(str(saved),), settings=settings)
         intake = Intake(
+            paths=(str(saved),),
             plan=plan,
             rejected=history.started.counts["rejected"],
             bad_rows=0,
@@ -154,7 +155,7 @@ def _ready(opening: _Opening, scratch: Scratch, stack: ExitStack) -> Job:
     order, folder, intake, todo = opening.order, opening.folder, opening.intake, opening.todo
     history, states = opening.found.history, opening.found.states
     check_target(history, order.settings.api.base_url, opening.name)
-    check_guards(order, intake, todo)
+    check_guards(order, intake, todo, history)
     folder.room_for(_room(intake.plan, todo.plan))
     return Job(
         name=opening.name,
@@ -181,6 +182,8 @@ def _room(plan: Plan, todo: Plan) -> int:
 def view_of(order: Order, name: str | None, intake: Intake, todo: Todo) -> report.PlanView:
     limits = order.settings.limits
     fingerprint = intake.plan.figures.fingerprint
+    file = order.job_file
+    other_name = order.job if name else f"plan-{fingerprint[:8]}"
     return report.PlanView(
         job=name,
         base_url=order.settings.api.base_url,
@@ -195,12 +198,14 @@ def view_of(order: Order, name: str | None, intake: Intake, todo: Todo) -> repor
         seconds=limits.rate.seconds_for(todo.plan.figures.calls),
         command=report.command(
             "run",
-            order.inputs,
+            [str(file.path)] if file else order.inputs,
             order.settings,
-            name=order.job if name else f"plan-{fingerprint[:8]}",
+            name=None if file and file.name == name else other_name,
             expect=fingerprint,
-            skip_failed=order.skip_failed,
+            skip_failed=order.skip_failed and not (file and file.skip_failed),
+            known=file.settings if file else None,
         ),
+        description=file.description if file else None,
     )
 
 

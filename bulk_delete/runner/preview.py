@@ -44,7 +44,7 @@ def preview(order: Order, state: Path) -> Iterator[tuple[Intake, report.PlanView
             todo = subtract(intake, states, None, skip_failed=order.skip_failed, stack=stack)
             if name is not None:
                 check_target(history, order.settings.api.base_url, name)
-            check_guards(order, intake, todo)
+            check_guards(order, intake, todo, history)
             yield intake, view_of(order, name, intake, todo)
     except (ScratchError, JournalFailed) as error:
         raise InvalidInput(str(error)) from None
@@ -59,9 +59,9 @@ def _told(folder: JobFolder | None, plan: Plan, scratch: Scratch) -> tuple[Histo
     )
 
 
-def save_plan(plan: Plan, path: Path, order: Order) -> None:
+def save_plan(intake: Intake, path: Path, order: Order) -> None:
     """Write a plan as an input of its own. Raises InvalidInput for a place that would spoil one."""
-    read = [*map(Path, order.inputs), *filter(None, [order.settings.guards.protect])]
+    read = [*map(Path, intake.paths), *filter(None, [order.settings.guards.protect])]
     try:
         there = path.exists()
     except OSError as error:
@@ -75,6 +75,6 @@ def save_plan(plan: Plan, path: Path, order: Order) -> None:
     if any((path.resolve().parent / name).exists() for name in ("journal.jsonl", "journal.mark")):
         raise InvalidInput(f"--save {path}: lies in a job's folder; give a place of your own")
     try:
-        write_whole(path.resolve(), report.plan_rows(plan.groups()), even_empty=True)
+        write_whole(path.resolve(), report.plan_rows(intake.plan.groups()), even_empty=True)
     except JournalFailed as failure:
         raise InvalidInput(f"--save: {failure.reason}") from None

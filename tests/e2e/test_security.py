@@ -1,6 +1,9 @@
 """What is promised about keys, files and terminals, held against the real command."""
 
+import os
+import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bulk_delete.model import Pair
-from bulk_delete.sandbox import Faults, World
+from bulk_delete.sandbox import Call, Faults, World
 from tests.conftest import Command, Sandbox, running_sandbox, write_csv
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
@@ -212,3 +215,48 @@ def test_a_job_is_no_link(command: Command, api: Sandbox, words: tuple[str, ...]
     done = call(command, *line)
     assert done.returncode == 0, done.stderr
     assert (jobs / "runs").is_dir() == (words[0] == "run")
+
+
+# Cores
+
+
+def test_no_core_is_left(command: Command, sandbox: Running) -> None:
+    """A crash leaves no core, which would have the key in it, however large one may be.
+
+    Nor does a crash of api.key_command.
+    """
+    write_csv(command.home / "runs.csv", PAIRS)
+    asked = command.home / "asked"
+    asked.write_text("#!/bin/sh\nulimit -c >limit\necho some-key\n")
+    asked.chmod(0o700)
+
+    def unlimited() -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+
+    limits: list[str] = []
+
+    def crash(_: Call) -> None:
+        limits.extend(Path(f"/proc/{child.pid}/limits").read_text().splitlines())
+        child.send_signal(signal.SIGSEGV)
+
+    with sandbox(World.of(PAIRS), on_call=crash) as api:
+        child = subprocess.Popen(
+            command.line("run", "runs.csv", "--yes", "--concurrency", "1", "--base-url", api.url),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={
+                **command.environ,
+                "CEKURA_API_KEY": "",
+                "BULK_DELETE_API_KEY_COMMAND": str(asked),
+            },
+            cwd=command.home,
+            preexec_fn=unlimited,  # noqa: PLW1509 - it makes two system calls
+        )
+        _, status = os.waitpid(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == -signal.SIGSEGV
+    assert not os.WCOREDUMP(status)
+    assert next(line.split()[4] for line in limits if line.startswith("Max core")) == "0"
+    assert (command.home / "limit").read_text() == "0\n"
+    assert list(command.home.glob("*core*")) == []

@@ -247,6 +247,7 @@ def _state(settings: Settings) -> Path:
 
 def _key(settings: Settings) -> ApiKey:
     key = find_key(settings.api, os.environ, home())
+    click.get_current_context().ensure_object(list).append(key)
     if warning := exposure(key):
         complain(warning)
     return key

@@ -17,7 +17,7 @@ from itertools import count
 import anyio
 
 from bulk_delete import __version__, events, report
-from bulk_delete.client import Client, open_client
+from bulk_delete.client import Client, clean, open_client
 from bulk_delete.config import ApiKey, Settings
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
@@ -87,8 +87,9 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                 except JournalFailed as failure:
                     endings.append(failure)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
-                    watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
-                    endings.append(Bug(f"{_named(error)}; report this"))
+                    told = key.out_of(traceback.format_exc())
+                    watcher.log("error", "job.bug", {"traceback": told})
+                    endings.append(Bug(f"{clean(_named(error), key)}; report this"))
                 watcher.close()
                 seconds = round(time.monotonic() - started, 3)
                 summary = await close_books(job, journal, execution, standings, endings, seconds)

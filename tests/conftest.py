@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -125,6 +126,7 @@ class Command:
 
     home: Path
     environ: dict[str, str]
+    umask: int = -1
 
     @property
     def state(self) -> Path:
@@ -143,6 +145,7 @@ class Command:
             capture_output=True,
             env={**self.environ, **environ},
             cwd=self.home,
+            umask=self.umask,
             timeout=50,
             check=False,
         )
@@ -160,6 +163,27 @@ class Command:
             env={**self.environ, **environ},
             cwd=self.home,
         )
+
+    def on_terminal(self, typed: str, *words: object) -> tuple[str, int]:
+        """Run it on a terminal of its own; return what it showed and its exit code."""
+        ours, theirs = pty.openpty()
+        child = subprocess.Popen(
+            self.line(*words),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**self.environ, "TERM": "xterm", "COLUMNS": "120"},
+            cwd=self.home,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end has closed
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        os.close(ours)
+        return shown.decode(), child.wait(50)
 
     def folder(self, job: str = "runs") -> Path:
         return self.state / "bulk-delete" / job

@@ -201,9 +201,7 @@ async def test_a_follower_tells_what_a_reading_tells(
         await journal.durable()
         history, states = states_told(lambda sink: read(folder.journal, sink), SCRATCH, plan)
         with contextlib.closing(states):
-            with contextlib.closing(
-                Follower(folder, journal, history, states, SCRATCH)
-            ) as follower:
+            async with Follower(folder, journal, history, states, SCRATCH) as follower:
                 for line in LINES[1:]:
                     journal.write(line)
                 assert follower.books() is None  # not all is on the disk
@@ -222,17 +220,15 @@ async def test_a_follower_believes_no_damage(place: Place, folder: JobFolder, pl
     """Where somebody changes the journal under way, the books are not made of what was followed."""
     async with place.writing() as journal:
         history, states = states_told(lambda sink: read(folder.journal, sink), SCRATCH, plan)
-        with (
-            contextlib.closing(states),
-            contextlib.closing(Follower(folder, journal, history, states, SCRATCH)) as follower,
-        ):
-            for line in LINES:
-                journal.write(line)
-            await journal.durable()
-            whole = folder.journal.read_bytes()
-            with folder.journal.open("r+b") as file:
-                file.write(whole.replace(b"71", b"73"))
-            assert follower.books() is None
+        with contextlib.closing(states):
+            async with Follower(folder, journal, history, states, SCRATCH) as follower:
+                for line in LINES:
+                    journal.write(line)
+                await journal.durable()
+                whole = folder.journal.read_bytes()
+                with folder.journal.open("r+b") as file:
+                    file.write(whole.replace(b"71", b"73"))
+                assert follower.books() is None
 
 
 def test_a_checkpoint_waits_for_lines_that_are_worth_it(folder: JobFolder) -> None:

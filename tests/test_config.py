@@ -280,6 +280,8 @@ def test_a_base_url_is_https_or_loopback(given: str, taken: str) -> None:
         ("http://localhost.example.com", "unencrypted"),
         ("http://example.com/127.0.0.1", "unencrypted"),
         ("http://[::2]", "unencrypted"),
+        ("https://api.cekura.ai/\x9b1m", "give a URL"),
+        ("https://api.cekura.ai/\u202e", "give a URL"),
         ("https://user:password@api.cekura.ai", "leave user"),
         ("https://user@api.cekura.ai", "leave user"),
         ("https://@api.cekura.ai", "leave user"),

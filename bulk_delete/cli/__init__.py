@@ -1,15 +1,18 @@
 """The door: flags → calls → printing → exit code."""
 
+import resource
 import sys
 from typing import NoReturn
 
-from bulk_delete.cli.printing import complain, prepare_streams
+from bulk_delete.cli.printing import complain, prepare_streams, tell
 
 _INTERRUPTED = "interrupted; what was sent, if anything, is in the job's journal"
 
 
 def main() -> NoReturn:
     """Run the command line and end with the exit code of the contract."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # a core file would have the key in it
     try:
         prepare_streams()
         code = main_inner(sys.argv[1:])
@@ -24,14 +27,19 @@ def main_inner(arguments: list[str]) -> int:
     import click  # noqa: PLC0415 - so that an interrupt while loading is told as one, too
 
     from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
+    from bulk_delete.config import ApiKey  # noqa: PLC0415 - likewise
     from bulk_delete.errors import Bug, Ending  # noqa: PLC0415 - likewise
+    from bulk_delete.plain import printable  # noqa: PLC0415 - likewise
 
+    keys: list[ApiKey] = []  # that the command has found, to be kept out of a traceback
     try:
-        code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False)
+        code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False, obj=keys)
     except Ending as ending:
-        complain(ending.reason)
+        complain(ending.reason, ending.listing)
         return ending.exit_code
     except click.ClickException as error:
+        if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # that is the help itself
+            vars(error)["message"] = printable(error.message)  # it is for reading only
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -40,7 +48,10 @@ def main_inner(arguments: list[str]) -> int:
     except Exception:  # noqa: BLE001 - the contract has a code for what should not be
         import traceback  # noqa: PLC0415 - hardly ever needed
 
-        traceback.print_exc()
+        told = traceback.format_exc()
+        for key in keys:
+            told = key.out_of(told)
+        tell(told)
         complain("this is a bug; what was sent is in the journal. Please report the lines above")
         return Bug.exit_code
     return code if isinstance(code, int) else 0

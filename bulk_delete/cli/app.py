@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bulk_delete import __version__
+from bulk_delete import __version__, folder
 from bulk_delete.cli.options import (
     audit_settings,
     config_option,
@@ -24,7 +24,6 @@ from bulk_delete.cli.printing import complain
 from bulk_delete.cli.rehearsing import demo, sandbox
 from bulk_delete.config import ApiKey, Settings, exposure, find_key
 from bulk_delete.errors import Incomplete
-from bulk_delete.folder import state_dir
 from bulk_delete.runner.order import Order, order_of
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -274,11 +273,15 @@ def audit(
 
 
 def _state(settings: Settings) -> Path:
-    return state_dir(settings.state.dir, os.environ, home())
+    state = folder.state_dir(settings.state.dir, os.environ, home())
+    if warning := folder.exposure(state):
+        complain(warning)
+    return state
 
 
 def _key(settings: Settings) -> ApiKey:
     key = find_key(settings.api, os.environ, home())
+    click.get_current_context().ensure_object(list).append(key)
     if warning := exposure(key):
         complain(warning)
     return key

@@ -96,7 +96,7 @@ def is_packed(reply: Reply) -> bool:
 def clean(text: str, key: ApiKey | None = None) -> str:
     """Cut a foreign text, and leave out what could steer a terminal, forge a line or be the key."""
     if key:
-        text = text.replace(key.secret, "***")
+        text = key.out_of(text)
     words = " ".join(text.split())
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in words)
     return shown[:MAX_DETAIL]

@@ -13,6 +13,8 @@ from bulk_delete.errors import InvalidInput
 
 KEY_VARIABLE = "CEKURA_API_KEY"
 _COMMAND_TIMEOUT_S = 30
+_TELLING = 4
+"""Fewer characters of a key give nothing away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,14 @@ class ApiKey:
     def id(self) -> str:
         """Return 8 hex digits that tell two keys apart and do not give the key away."""
         return hashlib.sha256(b"bulk-delete key id\0" + self.secret.encode()).hexdigest()[:8]
+
+    def out_of(self, text: str) -> str:
+        """Return a text without the key, and without the half of it where a text was cut."""
+        text = text.replace(self.secret, "***")
+        for size in range(len(self.secret) - 1, _TELLING - 1, -1):
+            if text.endswith(self.secret[:size]):
+                return text[:-size] + "***"
+        return text
 
 
 def find_key(api: Api, environ: Mapping[str, str], home: Path) -> ApiKey:

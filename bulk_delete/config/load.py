@@ -147,8 +147,14 @@ def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - 
             raise ValueError("give a text")  # noqa: TRY301 - one handler names the origin
         return Path(given.value).expanduser() if kind is Path else str(given.value)
     except (ValueError, RuntimeError) as error:  # a ~user whom nobody knows is a RuntimeError
-        shown = "the value" if "@" in str(given.value) else repr(given.value)  # no passwords
+        shown = "the value" if _may_tell(name, str(given.value)) else repr(given.value)
         raise InvalidInput(f"{given.origin}: {shown} does not fit: {error}") from None
+
+
+def _may_tell(name: Named, value: str) -> bool:
+    """Tell whether a value may have a password or a key in it: in a URL, or in the place of one."""
+    odd = name == ("api", "base_url") and ("?" in value or "://" not in value)
+    return odd or "@" in value
 
 
 def _choice(choices: tuple[str, ...], value: object) -> object:

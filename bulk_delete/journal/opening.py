@@ -93,7 +93,8 @@ def last_started(path: Path) -> str | None:
 
 def move_tail(path: Path, offset: int, broken: Path) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with path.open("r+b") as journal:
+    whole = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(whole, "r+b") as journal:  # noqa: PTH123 - from a descriptor
         journal.seek(offset)
         with open(os.open(broken, flags, 0o600), "ab") as kept:  # noqa: PTH123 - from a descriptor
             moved = 0

@@ -19,6 +19,7 @@ from bulk_delete import events
 from bulk_delete.errors import JournalFailed
 from bulk_delete.journal.chain import VERSION, Link, seal
 from bulk_delete.journal.mark import write_mark
+from bulk_delete.plain import plain_json
 
 MARK_EVERY_LINES = 1000
 MARK_EVERY_S = 1.0
@@ -92,7 +93,7 @@ class Journal:
         if run_ids is not None and isinstance(event, events.BatchSent):
             self._log.write(_encode(event.with_encoded(run_ids)))
         else:
-            self._log.write(_encode(event))
+            self._log.write(_plain(_encode(event)))
         self._wake.set()
 
     async def durable(self) -> None:
@@ -176,6 +177,13 @@ class Journal:
         if upto.lines - self._marked.lines >= MARK_EVERY_LINES or late:
             write_mark(self._mark, upto)
             self._marked, self._marked_at = upto, now
+
+
+def _plain(event: bytes) -> bytes:
+    """Escape what would steer a terminal on which the journal is looked at."""
+    if event.isascii() and b"\x7f" not in event:
+        return event
+    return plain_json(event.decode()).encode()
 
 
 def _open(path: Path) -> int:

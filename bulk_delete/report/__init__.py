@@ -13,7 +13,7 @@ from bulk_delete.report.rows import (
     verdict_rows,
 )
 from bulk_delete.report.verifications import Verification, verification_text
-from bulk_delete.report.words import as_json, duration, printable
+from bulk_delete.report.words import as_json, duration
 
 __all__ = [
     "REJECTS_HEADER",
@@ -31,7 +31,6 @@ __all__ = [
     "id_ranges",
     "plan_rows",
     "plan_text",
-    "printable",
     "reject_row",
     "rejects_text",
     "repair_command",

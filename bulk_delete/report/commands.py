@@ -1,10 +1,13 @@
 """Commands to type next."""
 
 import shlex
+import string
 from collections.abc import Iterable
 from dataclasses import fields
 
 from bulk_delete.config import Input, Settings
+
+_SAFE = frozenset(string.ascii_letters + string.digits + " ./_-+,:=@%")
 
 
 def command(
@@ -42,14 +45,23 @@ def command(
     given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
     if skip_failed:
         given.append("--skip-failed")
-    plain = [f"./{word}" if word.startswith("-") and word != "-" else word for word in words]
-    return shlex.join(["bulk-delete", verb, *plain, *given])
+    files = [f"./{word}" if word.startswith("-") and word != "-" else word for word in words]
+    return " ".join(map(_typed, ["bulk-delete", verb, *files, *given]))
 
 
 def repair_command(job: str, settings: Settings) -> str:
     """Write the command that repairs a job's journal."""
     where = ["--state-dir", str(settings.state.dir)] if settings.state.dir else []
-    return shlex.join(["bulk-delete", "audit", job, "--repair", *where])
+    return " ".join(map(_typed, ["bulk-delete", "audit", job, "--repair", *where]))
+
+
+def _typed(word: str) -> str:
+    """Write a word as a shell takes it; bytes that would not be seen as $'…' has them."""
+    if word.isprintable():
+        return shlex.quote(word)
+    data = word.encode("utf-8", "surrogateescape")
+    shown = (chr(byte) if chr(byte) in _SAFE else f"\\{byte:03o}" for byte in data)
+    return f"$'{''.join(shown)}'"
 
 
 def _flag(key: str) -> str:

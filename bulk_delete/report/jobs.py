@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bulk_delete.model import Counts, InputFile, Reject, State
+from bulk_delete.plain import printable
 from bulk_delete.plan import Biggest, Figures
-from bulk_delete.report.words import duration, many, printable
+from bulk_delete.report.words import duration, many
 
 _SHOWN_INPUTS = 5
 
@@ -116,7 +117,7 @@ def summary_text(summary: Summary) -> str:
         "planned",
         *(state.value for state in State),
     )
-    lines = [f"Job {summary.job}: {summary.reason}"]
+    lines = [f"Job {summary.job}: {printable(summary.reason)}"]
     lines += [
         f"  {name.replace('_', ' '):<15} {counts[name]:>12,}"
         for name in names
@@ -125,7 +126,7 @@ def summary_text(summary: Summary) -> str:
     retried = f", {many(summary.retries, 'retry', 'retries')}" if summary.retries else ""
     lines.append(f"  {'calls':<15} {summary.calls:>12,}   in {duration(summary.seconds)}{retried}")
     lines.append(f"  {'exit code':<15} {summary.exit_code:>12}   {summary.outcome}")
-    lines.append(f"  in {summary.folder}: {', '.join(summary.files)}")
+    lines.append(f"  in {printable(summary.folder)}: {', '.join(summary.files)}")
     if summary.next:
-        lines.append(f"Next: {summary.next}")
+        lines.append(f"Next: {printable(summary.next)}")
     return "\n".join(lines) + "\n"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from bulk_delete.model import Pair, Reject, Verdict
+from bulk_delete.plain import printable
 from bulk_delete.plan import Group
-from bulk_delete.report.words import printable
 
 _SIGNS = "=+\\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"
 _SIGNS += "\N{FULLWIDTH COMMERCIAL AT}"

@@ -1,7 +1,6 @@
 """One execution of a job: journal, engine, signals and screen together."""
 
 import asyncio
-import contextlib
 import importlib.util
 import os
 import platform
@@ -18,7 +17,7 @@ from itertools import count
 import anyio
 
 from bulk_delete import __version__, events, report
-from bulk_delete.client import Client, open_client
+from bulk_delete.client import Client, clean, open_client
 from bulk_delete.config import ApiKey, Settings
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
@@ -77,30 +76,29 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         endings: list[Ending] = []
         standings = Standings(job.todo.plan.figures.runs, job.todo.doubted)
         engine, gauge = _engine(job, client, journal, standings, watcher, endings)
-        with contextlib.closing(
-            Follower(folder, journal, job.history, job.states, job.scratch)
-        ) as follower:
-            async with anyio.create_task_group() as house:
-                house.start_soon(journal.serve)
-                with obeyed(_on_signal(engine, settings.limits.grace, watcher)):
-                    try:
-                        await _open_books(job, journal, execution, key, approved_by)
-                        _list_leftover(job, job.leftover.plan)
-                        folder.forget_before(plan.figures.fingerprint)
-                        await _send(job, engine, gauge, watcher, follower)
-                        await journal.durable()
-                    except JournalFailed as failure:
-                        endings.append(failure)
-                    except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
-                        watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
-                        endings.append(Bug(f"{_named(error)}; report this"))
-                    watcher.close()
-                    seconds = round(time.monotonic() - started, 3)
-                    summary = await close_books(
-                        job, journal, follower, execution, standings, endings, seconds
-                    )
-                    await journal.close()
-                house.cancel_scope.cancel()
+        followed = Follower(folder, journal, job.history, job.states, job.scratch)
+        async with anyio.create_task_group() as house, followed as follower:
+            house.start_soon(journal.serve)
+            with obeyed(_on_signal(engine, settings.limits.grace, watcher)):
+                try:
+                    await _open_books(job, journal, execution, key, approved_by)
+                    _list_leftover(job, job.leftover.plan)
+                    folder.forget_before(plan.figures.fingerprint)
+                    await _send(job, engine, gauge, watcher, follower)
+                    await journal.durable()
+                except JournalFailed as failure:
+                    endings.append(failure)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
+                    told = key.out_of(traceback.format_exc())
+                    watcher.log("error", "job.bug", {"traceback": told})
+                    endings.append(Bug(f"{clean(_named(error), key)}; report this"))
+                watcher.close()
+                seconds = round(time.monotonic() - started, 3)
+                summary = await close_books(
+                    job, journal, follower, execution, standings, endings, seconds
+                )
+                await journal.close()
+            house.cancel_scope.cancel()
         journal.release()
     return summary
 

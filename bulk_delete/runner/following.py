@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import replace
+from typing import Self
 
 import anyio
 import anyio.lowlevel
@@ -46,7 +47,10 @@ class Follower:
         self._kept_lines = 0
         self._broken = False
 
-    def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         self._reader.close()
         self._writer.close()
 

@@ -277,7 +277,7 @@ def _bad_rows(rejects: _Rejects) -> InvalidInput:
     folder = rejects.folder
     where = f"all are listed in {folder.rejects}" if folder else "the first of them follow"
     return InvalidInput(
-        f"{report.bad_rows(rejects.rows)}; nothing was sent ({where}):\n"
+        f"{report.bad_rows(rejects.rows)}; nothing was sent ({where})",
         f"{report.rejects_text(rejects.first, rejects.rows)}\n"
-        "Mend them, or leave them out with --on-bad-row skip"
+        "Mend them, or leave them out with --on-bad-row skip",
     )

@@ -511,8 +511,11 @@ async def test_without_a_date_the_own_clock_counts(date: list[str]) -> None:
 
 
 async def test_a_refused_connection_is_not_sent() -> None:
-    """Where nobody listens nothing was sent."""
-    assert isinstance(await send(f"http://127.0.0.1:{free_port()}"), NotSent)
+    """Where nobody listens nothing was sent, and the words are the system's."""
+    port = free_port()
+    assert await send(f"http://127.0.0.1:{port}") == NotSent(
+        f"cannot connect to 127.0.0.1:{port}: Connection refused"
+    )
 
 
 async def test_an_unknown_host_is_not_sent() -> None:
@@ -845,7 +848,8 @@ async def test_an_unknown_authority_is_refused(trust: Trust) -> None:
     async with listening(tls=trust.server("127.0.0.1")) as peer:
         fact = await send(peer.url)
     assert isinstance(fact, NotSent)
-    assert "certificate" in fact.error.lower()
+    assert "its certificate is refused: " in fact.error
+    assert fact.error.endswith("; --ca-file names CAs to trust")
     assert peer.requests == []
 
 
@@ -865,6 +869,18 @@ async def test_a_certificate_for_another_host_is_refused(trust: Trust) -> None:
     async with listening(tls=trust.server("other.invalid")) as peer:
         fact = await send(peer.url, ca_file=trust.file)
     assert isinstance(fact, NotSent)
+    assert "its certificate is refused: IP address mismatch" in fact.error
+    assert "--ca-file" not in fact.error
+    assert peer.requests == []
+
+
+async def test_an_expired_certificate_is_refused(trust: Trust) -> None:
+    """A trusted authority's certificate that has run out does not do."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    async with listening(tls=trust.server("127.0.0.1", until=yesterday)) as peer:
+        fact = await send(peer.url, ca_file=trust.file)
+    assert isinstance(fact, NotSent)
+    assert fact.error.endswith("its certificate is refused: certificate has expired")
     assert peer.requests == []
 
 

@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import os
 import re
+import socket
+import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -33,6 +36,9 @@ MAX_DETAIL = 300
 """Characters of it that are kept."""
 
 _SHORT_YEAR = re.compile(r"\s*\w+,\s*\d+[-\s]+\w+[-\s]+(\d\d)\s", re.ASCII)
+
+_UNKNOWN_CA = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes for a certificate that no trusted CA stands behind."""
 
 _NEVER_SENT = (
     StaleConnectionError,
@@ -159,8 +165,7 @@ def _words(error: Exception) -> str:
         case aiohttp.ClientHttpProxyError():
             return f"the proxy answered {error.status}"
         case aiohttp.ClientConnectorError():
-            why = error.os_error.strerror or error.os_error
-            return f"cannot connect to {error.host}:{error.port}: {why}"
+            return f"cannot connect to {error.host}:{error.port}: {_cause(error.os_error)}"
         case aiohttp.ClientResponseError():
             return f"{type(error).__name__}: {error.message}"
         case aiohttp.ClientError():
@@ -169,3 +174,15 @@ def _words(error: Exception) -> str:
             return "no reply in time"
         case _:
             return f"{type(error).__name__}: {error}"
+
+
+def _cause(error: OSError) -> str:
+    """Say why there is no connection; the event loop's own words for most causes are no help."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            cure = "; --ca-file names CAs to trust" if error.verify_code in _UNKNOWN_CA else ""
+            return f"its certificate is refused: {error.verify_message}{cure}"
+        case ssl.SSLError() | socket.gaierror():
+            return error.strerror or str(error)
+        case _:
+            return os.strerror(error.errno) if error.errno else str(error)

@@ -392,12 +392,24 @@ async def test_each_error_status_is_its_own_fact(said: bytes, fact: Fact) -> Non
 async def test_a_success_that_is_no_204_is_in_doubt(status: int) -> None:
     """Any 2xx that is not 204, a proxy's login page for one, is not believed."""
     said = reply(f"{status} Fine", "Content-Type: text/html", body=b"<html>Sign in</html>")
-    assert status_of(await answer(said)) == (InDoubt, status)
+    why = f"status {status} is not the 204 of a deletion: <html>Sign in</html>"
+    assert await answer(said) == InDoubt(why, status)
+    fact = await answer(reply(f"{status} Fine", body=b"a" * 5000))
+    assert isinstance(fact, InDoubt)
+    assert len(fact.error) == MAX_DETAIL
 
 
 async def test_a_408_is_in_doubt() -> None:
     """A request that the server gave up on may have been applied all the same."""
-    assert status_of(await answer(reply("408 Request Timeout"))) == (InDoubt, 408)
+    assert await answer(reply("408 Request Timeout")) == InDoubt("status 408", 408)
+
+
+async def test_a_303_is_in_doubt() -> None:
+    """A 303 leads to what a call has come to, so it may have been applied; it is not followed."""
+    async with listening() as other:
+        location = f"Location: http://localhost:{other.port}/elsewhere/"
+        assert await answer(reply("303 See Other", location)) == InDoubt("status 303", 303)
+        assert other.connections == 0
 
 
 async def test_a_switch_of_protocols_is_in_doubt() -> None:
@@ -412,14 +424,19 @@ async def test_informational_replies_are_passed_over() -> None:
     assert status_of(await answer(said + NO_CONTENT)) == (Deleted, 204)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_not_followed(status: int) -> None:
     """A redirect to another host is refused, and neither the key nor the ids go there."""
     async with listening() as other:
-        location = f"Location: http://localhost:{other.port}/elsewhere/"
-        fact = await answer(reply(f"{status} Moved", location, body=b"moved"))
-        assert fact == Rejected(status, "moved")
+        url = f"http://localhost:{other.port}/elsewhere/"
+        fact = await answer(reply(f"{status} Moved", f"Location: {url}?state=x", body=b"moved"))
+        assert fact == Rejected(status, f"not followed: a redirect to {url}")
         assert other.connections == 0
+
+
+async def test_a_redirect_to_nowhere_is_refused() -> None:
+    """A redirect that does not say where to has the words of its body."""
+    assert await answer(reply("301 Moved", body=b"moved")) == Rejected(301, "moved")
 
 
 # Retry-After
@@ -818,8 +835,9 @@ async def test_the_key_is_in_no_fact_of_a_call_not_sent() -> None:
         "HTTP/1.1 500 Oops\r\nContent-Length: {n}\r\n\r\nheaders: X-CEKURA-API-KEY={key}",
         "HTTP/1.1 {key}\r\n\r\n{n}",
         "HTTP/1.1 204 No Content\r\nX-Echo: {key}\r\nX-Length: {n}",
+        "HTTP/1.1 302 Found\r\nLocation: http://x.invalid/{key}\r\nContent-Length: {n}\r\n\r\n",
     ],
-    ids=["in JSON", "in text", "in a bad status line", "in a header"],
+    ids=["in JSON", "in text", "in a bad status line", "in a header", "in a redirect"],
 )
 async def test_a_key_that_the_server_echoes_is_in_no_fact(said: str) -> None:
     """A server that repeats the request's key does not get it into the record."""
@@ -831,7 +849,7 @@ async def test_a_key_that_the_server_echoes_is_in_no_fact(said: str) -> None:
         link.writer.close()
 
     fact = await answer(echo)
-    assert isinstance(fact, KeyRejected | ServerError | InDoubt)
+    assert isinstance(fact, KeyRejected | ServerError | InDoubt | Rejected)
     assert KEY not in repr(fact)
 
 
@@ -1235,11 +1253,14 @@ async def test_a_packed_body_proves_nothing() -> None:
         (reply("500 Oops", body=b"x"), ServerError(500, None, "x")),
         (reply("503 Oops", "Retry-After: 7", body=b"x"), ServerError(503, 7.0, "x")),
         (reply("414 URI Too Long", body=b"x"), Rejected(414, "x")),
-        (reply("302 Found", "Location: http://localhost/", body=b"x"), Rejected(302, "x")),
+        (
+            reply("302 Found", "Location: http://localhost/", body=b"x"),
+            Rejected(302, "not followed: a redirect to http://localhost/"),
+        ),
         (reply("304 Not Modified"), Rejected(304, "")),
         (reply("408 Request Timeout", body=b"x"), InDoubt("status 408: x", 408)),
         (NO_CONTENT, InDoubt("status 204 is not the 200 of a read", 204)),
-        (reply("206 Partial", body=WHOLE), InDoubt("status 206 is not the 200 of a read", 206)),
+        (reply("206 Partial", body=b"x"), InDoubt("status 206 is not the 200 of a read: x", 206)),
     ],
 )
 async def test_a_read_that_is_refused_is_the_fact_of_its_status(

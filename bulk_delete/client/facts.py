@@ -70,17 +70,24 @@ async def refusal(reply: Reply, key: ApiKey, success: str) -> Fact:  # noqa: PLR
             return Forbidden(status, detail)
         case HTTPStatus.NOT_FOUND:
             return ResultNotFound(status, detail)
-        case HTTPStatus.REQUEST_TIMEOUT:
-            return InDoubt(f"status {status}: {detail}", status)
+        case HTTPStatus.REQUEST_TIMEOUT | HTTPStatus.SEE_OTHER:  # a 303 may follow the effect
+            return InDoubt(_with(f"status {status}", detail), status)
         case HTTPStatus.TOO_MANY_REQUESTS:
             return Throttled(status, _retry_after(reply), detail)
         case _ if status < HTTPStatus.MULTIPLE_CHOICES:
-            return InDoubt(f"status {status} is not {success}", status)
+            return InDoubt(_with(f"status {status} is not {success}", detail), status)
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             delay = _retry_after(reply) if status == HTTPStatus.SERVICE_UNAVAILABLE else None
             return ServerError(status, delay, detail)
+        case _ if status < HTTPStatus.BAD_REQUEST and (target := reply.headers.get("Location")):
+            where = target.partition("?")[0]
+            return Rejected(status, clean(f"not followed: a redirect to {where}", key))
         case _:
             return Rejected(status, detail)
+
+
+def _with(words: str, detail: str) -> str:
+    return f"{words}: {detail}"[:MAX_DETAIL] if detail else words
 
 
 def fact_of_failure(error: Exception, key: ApiKey) -> Fact:

@@ -53,6 +53,7 @@ from tests.peers import (
     cut,
     cut_hard,
     dripping,
+    flooding,
     free_port,
     full_queue,
     listening,
@@ -437,6 +438,14 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
 async def test_a_redirect_to_nowhere_is_refused() -> None:
     """A redirect that does not say where to has the words of its body."""
     assert await answer(reply("301 Moved", body=b"moved")) == Rejected(301, "moved")
+
+
+async def test_informational_replies_without_end_are_given_up() -> None:
+    """A flood of 100s is no reply, and is not read until the time is over."""
+    flood = flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+    with anyio.fail_after(5):
+        fact = await answer(flood, within=60)
+    assert fact == InDoubt("BrokenReplyError: informational replies without end")
 
 
 # Retry-After

@@ -20,6 +20,8 @@ MOST_LATE_S = 0.25
 
 _SWITCHING_PROTOCOLS = 101
 _INFORMATIONAL = range(100, 200)
+MOST_INFORMATIONAL = 20
+"""Replies before the reply; to read a flood of them takes all the time of its neighbours."""
 
 
 class StaleConnectionError(aiohttp.ClientConnectionError):
@@ -143,7 +145,7 @@ def _fit_ends(connection: Connection) -> tuple[ResponseHandler, asyncio.WriteTra
 
 
 async def _read_head(protocol: ResponseHandler, reply: Reply) -> None:
-    while True:
+    for _ in range(MOST_INFORMATIONAL + 1):
         try:
             message, content = await protocol.read()
         except HttpProcessingError as error:
@@ -151,5 +153,6 @@ async def _read_head(protocol: ResponseHandler, reply: Reply) -> None:
         except aiohttp.EofStream:
             raise aiohttp.ServerDisconnectedError from None
         if message.code not in _INFORMATIONAL or message.code == _SWITCHING_PROTOCOLS:
-            break
-    reply.status, reply.headers, reply.content = message.code, message.headers, content
+            reply.status, reply.headers, reply.content = message.code, message.headers, content
+            return
+    raise BrokenReplyError("informational replies without end")

@@ -151,9 +151,12 @@ class Outcomes:
         self._recorder.record(batch, unknown)
 
     def note_trouble(self, fact: Reading) -> None:
-        """Keep the words of a refusal or failure, or at least its status."""
+        """Keep the status and the words of a refusal or failure."""
         status, words = told(fact)
-        self.trouble = words or f"status {status}"
+        if status is None or isinstance(fact, InDoubt):  # whose words name it
+            self.trouble = words
+        else:
+            self.trouble = f"status {status}: {words}" if words else f"status {status}"
 
     def no_reading(self, fact: Reading) -> None:
         """Note that this key may not read runs back."""

@@ -204,11 +204,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def full_queue() -> Iterator[int]:
+def full_queue(port: int = 0) -> Iterator[int]:
     """Give a port that is open but never takes a further connection."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(socket.socket())
-        server.bind(("127.0.0.1", 0))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
         server.listen(0)
         for _ in range(4):
             waiting = stack.enter_context(socket.socket())
@@ -254,6 +255,16 @@ class Trust:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert(*names, not_after=until).configure_cert(context)
         return context
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """Make a server's end whose certificate nobody but itself stands behind."""
+    own = trustme.CA()
+    file = folder / "own.pem"
+    file.write_bytes(own.private_key_pem.bytes() + own.cert_pem.bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
 
 
 def trust_in(folder: Path) -> Trust:

@@ -14,6 +14,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from bulk_delete.client.names import Names
+
 CONNECT_TIMEOUT_S = 15.0
 MOST_LATE_S = 0.25
 """How much longer than its time a call may take, at the most: how often all are looked at."""
@@ -74,7 +76,7 @@ class Connections:
         proxy: URL | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(limit=limit, ssl=tls)
+        self._connector = aiohttp.TCPConnector(limit=limit, ssl=tls, resolver=Names())
         self._host = aiohttp.ClientRequest("POST", base, loop=self._loop, proxy=proxy)
         connect_s = min(CONNECT_TIMEOUT_S, timeout_s * 0.75)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)

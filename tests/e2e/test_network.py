@@ -73,9 +73,9 @@ def job(tmp_path: Path) -> Iterator[Trial]:
         yield job
 
 
-def started(job: Trial) -> tuple[int, str, Counter[str]]:
+def started(job: Trial, fault: dict[str, Any] | None = None) -> tuple[int, str, Counter[str]]:
     """Run the command to its end; return its code, its words, and its books by state."""
-    said = job.end(job.start())
+    said = job.end(job.start(fault=fault))
     counts = job.command.summary(JOB)["counts"]
     states = ("unsent", "in_doubt", "deleted", "gone", "failed", "unknown")
     return job.codes[-1], said, +Counter({state: counts[state] for state in states})
@@ -159,15 +159,27 @@ def test_a_server_that_stays_away(job: Trial) -> None:
     heals(job)
 
 
-def test_a_name_that_is_not_known(tmp_path: Path) -> None:
-    """A host that cannot be resolved ends with 5 and all unsent; by way of a proxy it is found."""
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (None, "cannot connect to api.invalid:443: "),
+        ({"call": "getaddrinfo"}, "ConnectionTimeoutError: no connection in time"),
+    ],
+    ids=["not known", "silence"],
+)
+def test_a_name_that_is_not_found(tmp_path: Path, fault: dict[str, Any] | None, why: str) -> None:
+    """Without an address it ends with 5, all unsent, however long the look-up takes.
+
+    By way of a proxy, which knows the name, the job goes on.
+    """
     trust = trust_in(tmp_path)
     with network(tmp_path, trust.server("api.invalid")) as job:
         job.command.environ["BULK_DELETE_API_CA_FILE"] = str(trust.file)
+        job.command.environ["BULK_DELETE_API_TIMEOUT"] = "600ms" if fault else "60s"
         job.url = "https://api.invalid"
-        code, said, books = started(job)
+        code, said, books = started(job, fault)
         assert (code, books) == (5, {"unsent": len(ASKED)})
-        assert "it could not be connected to (last: cannot connect to api.invalid:443: " in said
+        assert f"it could not be connected to (last: {why}" in said
         with served(tunnel_to(job.front.port)) as proxy:
             job.command.environ["HTTPS_PROXY"] = proxy.url
             heals(job)

@@ -159,6 +159,21 @@ def test_a_server_that_stays_away(job: Trial) -> None:
     heals(job)
 
 
+def test_nobody_is_there_to_verify(job: Trial) -> None:
+    """A `verify` where nobody listens ends with 5 and the reason; later it goes on."""
+    heals(job)
+    job.front.close()
+    line = ("verify", JOB, "--quiet", "--base-url", job.url)
+    away = job.command.run(*line)
+    assert away.returncode == 5
+    refused = f"cannot connect to 127.0.0.1:{job.front.port}: Connection refused"
+    assert "the API stayed away: nothing but failures for " in away.stdout
+    assert f"(last: {refused})" in away.stdout
+    job.front.open()
+    assert job.command.run(*line).returncode == 0
+    assert job.laws() == Tally()
+
+
 @pytest.mark.parametrize(
     ("fault", "why"),
     [

@@ -197,7 +197,7 @@ class InDoubt:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Any other status (3xx, other 4xx): refused for good."""
+    """Any other status (3xx save 303, other 4xx): refused for good."""
 
     status: int
     detail: str

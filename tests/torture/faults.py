@@ -4,11 +4,14 @@ import json
 import resource
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bulk_delete.sandbox import Call, Faults
 from bulk_delete.sandbox.faults import Outage
+from tests.fronts import Spoil
+from tests.odd_replies import HTML, LARGE, LATE, ODD
+from tests.peers import Reply, Request, reply
 from tests.torture.trial import JOB, Trial
 
 Deed = Callable[[Trial], None]
@@ -201,6 +204,43 @@ def read_only(trial: Trial) -> None:
     folder.chmod(0o700)
 
 
+def refused_at_first(trial: Trial) -> None:
+    """Let nobody listen until the job has ended."""
+    trial.front.close()
+    trial.end(trial.start())
+    trial.front.open()
+
+
+def gone_and_back(trial: Trial) -> None:
+    """Take the server away in mid-job, and bring it back on its port when all calls are held."""
+    child = trial.start()
+    trial.wait_for_line("batch.deleted", child)
+    trial.wait_for_calls(len(trial.api.calls) + trial.rng.randrange(15))
+    trial.front.close()
+    trial.wait_for_line("job.paused", child)
+    trial.front.open()
+    trial.end(child)
+
+
+def spoiling(replies: Iterable[Reply], *, share: float, applied: float = 0.5) -> Deed:
+    """Spoil a share of the calls by any of these replies, a share of them after the effect."""
+    choice = list(replies)
+
+    def deed(trial: Trial) -> None:
+        rng = trial.rng
+
+        def mood(_: Request) -> Spoil | None:
+            if rng.random() >= share:
+                return None
+            return Spoil(rng.choice(choice), applied=rng.random() < applied)
+
+        trial.command.environ["BULK_DELETE_API_TIMEOUT"] = "500ms"
+        trial.front.mood = mood
+        trial.end(trial.start())
+
+    return deed
+
+
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 SENT, DELETED = '"batch.sent"', '"batch.deleted"'
 SLOW = Faults(latency_s=0.1)
@@ -208,7 +248,21 @@ SLOW = Faults(latency_s=0.1)
 
 STORM = Faults(latency_s=0.003, rate=60, deleted_run="400")
 
+RETRY_AFTER = ("1", "", "soon", "-5", "0", "1.5", "Sun, 06 Nov 1994 08:49:37 GMT")
+WAITS = [
+    reply(f"{status} Wait", f"Retry-After: {after}")
+    for status in (429, 503)
+    for after in RETRY_AFTER
+]
+REFUSALS = [
+    reply("302 Found", "Location: http://localhost:9/elsewhere"),
+    reply("400 Bad Request", "Content-Type: text/html", body=HTML),
+    reply("403 Forbidden", "Content-Type: text/html", body=HTML),
+    reply("404 Not Found", "Content-Type: text/html", body=HTML),
+]
+
 FINE = frozenset({0})
+INCOMPLETE = frozenset({1, 5})
 KILLED = frozenset({-9})
 NO_JOURNAL = frozenset({74})
 
@@ -272,4 +326,11 @@ FAULTS: dict[str, Fault] = {
     "kill -9 where nothing may be read back": Fault(
         kill, KILLED, Faults(latency_s=0.003, reset_after=0.1, read_back="forbidden")
     ),
+    "connections refused at first": Fault(refused_at_first, frozenset({5})),
+    "server gone, and back on its port": Fault(gone_and_back, FINE),
+    "silence and drips": Fault(spoiling(LATE.values(), share=0.05), FINE),
+    "bodies without end, packed bodies": Fault(spoiling(LARGE.values(), share=0.15), FINE),
+    "replies that are none": Fault(spoiling(ODD.values(), share=0.15), FINE),
+    "429 and 503, any Retry-After": Fault(spoiling(WAITS, share=0.03, applied=0), FINE),
+    "refusals of a gateway": Fault(spoiling(REFUSALS, share=0.3, applied=0), INCOMPLETE),
 }

@@ -21,7 +21,8 @@ struck: the fault came before the job was done
 lost: runs that were asked for and are not deleted in the end, or not known to be
 again: runs that were sent twice, and calls that were made, with no line that says so
 wrong: runs that were deleted and not asked for
-other: tries in which the job did not come to an end, or its audit found something"""
+other: tries in which the job did not come to an end, its books were wrong after any start,
+       its audit found something, or the key was printed or written"""
 
 
 def say(line: str) -> None:

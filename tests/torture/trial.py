@@ -5,6 +5,7 @@ import json
 import random
 import resource
 import select
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from bulk_delete.columns import columns_of
-from bulk_delete.ledger import DONE
+from bulk_delete.ledger import DONE, DOUBTED, STATES
 from bulk_delete.model import Pair
 from bulk_delete.runner.auditing import audit
 from bulk_delete.sandbox import Call, Faults, World
-from tests.conftest import Command, Sandbox, command_in, running_sandbox, write_csv
+from tests.conftest import KEY, Command, Sandbox, command_in, running_sandbox, write_csv
+from tests.fronts import Front, friendly, front_of
 from tests.replays import replay
 
 INJECT = Path(__file__).parent / "inject"
 MOST_STARTS = 8
+NOT_BEGUN = frozenset({2, 7})
+"""Codes of a start that has left the journal as it was."""
+
 JOB = "runs"
 
 WORLD = World.made(results=30, runs=9000, seed=11).pairs()
@@ -45,14 +50,25 @@ class Tally:
 
 @dataclass
 class Trial:
+    """A job on a world of which it is asked to delete some; `front` is the door it comes to."""
+
     command: Command
     rng: random.Random
+    world: list[Pair]
+    asked: list[Pair]
     api: Sandbox = field(init=False)
+    front: Front = field(init=False)
+    url: str = field(init=False)
     on_call: Callable[[Call], None] = lambda _: None
     lines: list[dict[str, Any]] = field(default_factory=list)
     """Every journal line that was ever seen whole, also where it was damaged afterwards."""
 
     codes: list[int] = field(default_factory=list)
+    lies: list[str] = field(default_factory=list)
+    """What the books said at the end of a start, and was not so."""
+
+    said: list[str] = field(default_factory=list)
+    starts: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     @property
     def journal(self) -> Path:
@@ -64,7 +80,7 @@ class Trial:
 
     def words(self) -> list[str]:
         return self.command.line(
-            "run", f"{JOB}.csv", "--yes", "--quiet", "--rate", "500/s", "--base-url", self.api.url
+            "run", f"{JOB}.csv", "--yes", "--quiet", "--rate", "500/s", "--base-url", self.url
         )
 
     def start(
@@ -79,7 +95,7 @@ class Trial:
             for kind, most in (limits or {}).items():
                 resource.setrlimit(kind, (most, most))
 
-        return subprocess.Popen(
+        child = subprocess.Popen(
             self.words(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -89,21 +105,37 @@ class Trial:
             cwd=self.command.home,
             preexec_fn=limited if limits else None,  # noqa: PLW1509 - it makes one system call
         )
+        self.starts.append(child)
+        return child
 
     def end(self, child: "subprocess.Popen[str]") -> str:
         """Wait for the end of a start; return what it said."""
         out, err = child.communicate(timeout=60)
         self.codes.append(child.returncode)
+        self.said.append(out + err)
         self.note_lines()
+        if child.returncode not in NOT_BEGUN and all(one.poll() is not None for one in self.starts):
+            self._note_lies()
         return out + err
 
     def wait_for_calls(self, calls: int) -> None:
         """Wait until the server has seen so many calls, or the job has nothing more to send."""
         poller = select.poll()
         for _ in range(4000):
-            if len(self.api.calls) >= calls or not self.api.left & set(ASKED):
+            if len(self.api.calls) >= calls or not self.api.left & set(self.asked):
                 return
             poller.poll(2)
+
+    def wait_for_line(self, event: str, child: "subprocess.Popen[str]") -> None:
+        """Wait until the journal has such a line, or the start has ended."""
+        poller = select.poll()
+        for _ in range(4000):
+            if child.poll() is not None or self._tells(event):
+                return
+            poller.poll(5)
+
+    def _tells(self, event: str) -> bool:
+        return self.journal.exists() and b'"%b"' % event.encode() in self.journal.read_bytes()
 
     def note_lines(self) -> None:
         """Keep what the journal says now; the server must not know more than that."""
@@ -118,6 +150,7 @@ class Trial:
     def recover(self) -> None:
         """Run the same command again until it has done all; repair where it asks for that."""
         self.on_call = lambda _: None
+        self.front.mood = friendly
         for _ in range(MOST_STARTS):
             said = self.end(self.start())
             if self.codes[-1] == 0:
@@ -131,20 +164,38 @@ class Trial:
             tally.words.append(f"it did not come to an end: codes {self.codes}")
         if 70 in self.codes:
             tally.words.append(f"it called itself a bug: codes {self.codes}")
-        asked, left = set(ASKED), self.api.left
-        states = replay(self.journal).states.count([columns_of(ASKED)])
+        tally.words += self.lies + self._leaks()
+        asked, left = set(self.asked), self.api.left
+        states = replay(self.journal).states.count([columns_of(self.asked)])
         settled = sum(states.get(state, 0) for state in DONE)
         tally.lost = len(asked & left) + len(asked) - settled
-        tally.wrong = len(set(WORLD) - asked - left)
+        tally.wrong = len(set(self.world) - asked - left)
         tally.again = len(self._unannounced()) + len(self._unexplained())
         found = audit(self.command.state / "bulk-delete", JOB, repair=False)
         tally.words += [f"audit, line {line}: {what}" for line, what in found.findings]
         return tally
 
+    def _note_lies(self) -> None:
+        """Hold the books against what the server did; nobody may be at work."""
+        left, states = self.api.left, replay(self.journal).states
+        codes = states.codes(columns_of(self.asked)).tolist()
+        for pair, state in zip(self.asked, (STATES[code] for code in codes), strict=True):
+            is_there = pair in left
+            if state in DONE if is_there else state not in DONE | DOUBTED:
+                self.lies.append(f"{state.value}: {pair}, which is there: {is_there}")
+
+    def _leaks(self) -> list[str]:
+        """Return where the key is and must not be."""
+        files = [path for path in self.command.state.rglob("*") if path.is_file()]
+        found = [
+            f"the key is in {path.name}" for path in files if KEY.encode() in path.read_bytes()
+        ]
+        return found + ["the key was printed" for said in self.said if KEY in said]
+
     def _unannounced(self) -> list[str]:
-        """Return the calls that the server saw and no journal line had told of."""
+        """Return the calls that came to the door and no journal line had told of."""
         told = {line["request_id"] for line in self.lines if line["event"] == "batch.sent"}
-        return [call.request_id for call in self.api.calls if call.request_id not in told]
+        return [request_id for request_id in self.front.sent if request_id not in told]
 
     def _unexplained(self) -> list[Pair]:
         """Return the pairs that were sent again with no line before it that says why."""
@@ -182,19 +233,30 @@ class Trial:
 
 
 @contextlib.contextmanager
-def trial(home: Path, seed: int, faults: Faults | None = None) -> Iterator[Trial]:
+def trial(
+    home: Path,
+    seed: int,
+    faults: Faults | None = None,
+    *,
+    world: list[Pair] = WORLD,
+    asked: list[Pair] = ASKED,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Trial]:
     """Set a trial up, with a sandbox that has these faults of its own."""
     home.mkdir(parents=True, exist_ok=True)
     command = command_in(home)
     command.environ["BULK_DELETE_LIMITS_HOLD_AFTER"] = "500ms"
-    one = Trial(command, random.Random(seed))
-    write_csv(home / f"{JOB}.csv", ASKED)
+    one = Trial(command, random.Random(seed), world, asked)
+    write_csv(home / f"{JOB}.csv", asked)
     mild = faults or Faults(latency_s=0.01, reset_after=0.03, error_before=0.02)
-    with running_sandbox(
-        World.of(WORLD),
-        mild,
-        seed=seed,
-        on_call=lambda call: one.on_call(call),  # noqa: PLW0108 - it changes
-    ) as api:
-        one.api = api
+    with (
+        running_sandbox(
+            World.of(world),
+            mild,
+            seed=seed,
+            on_call=lambda call: one.on_call(call),  # noqa: PLW0108 - it changes
+        ) as one.api,
+        front_of(one.api, tls) as one.front,
+    ):
+        one.url = one.front.url
         yield one

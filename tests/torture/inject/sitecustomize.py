@@ -1,14 +1,16 @@
-"""Makes a system call of the journal go wrong, at a named point, in a process that loads this.
+"""Makes a system call go wrong, at a named point, in a process that loads this.
 
-`INJECTED_FAULT` is JSON. `call`: write, fdatasync or time; `nth`: which one, from 1, of those that
-concern the journal and, for a write, have `having` in them; `act`: kill_before, kill_after, short,
-the name of an errno, or the seconds by which the clock jumps.
+`INJECTED_FAULT` is JSON. `call`: write, fdatasync, time or getaddrinfo, which then never returns;
+`nth`: which one, from 1, of those that concern the journal and, for a write, have `having` in them;
+`act`: kill_before, kill_after, short, the name of an errno, or how many seconds the clock jumps.
 """
 
 import errno
 import json
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +55,15 @@ def _jump(fault: dict[str, Any]) -> None:
     time.time = now
 
 
+def _hang(_: dict[str, Any]) -> None:
+    def look_up(*_: Any, **__: Any) -> Any:
+        threading.Event().wait()
+
+    socket.getaddrinfo = look_up
+
+
+_MAKERS = {"time": _jump, "getaddrinfo": _hang}
+
 if told := os.environ.get("INJECTED_FAULT"):
     found = json.loads(told)
-    (_jump if found["call"] == "time" else _inject)(found)
+    _MAKERS.get(found["call"], _inject)(found)

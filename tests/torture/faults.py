@@ -194,6 +194,46 @@ def cut_at_a_border(trial: Trial) -> None:
     trial.journal.write_bytes(b"".join(lines[: trial.rng.randrange(len(lines))]))
 
 
+def _kept(trial: Trial) -> bytes:
+    """Kill a job that keeps checkpoints when it has kept another one; return that."""
+    before = trial.checkpoint.read_bytes() if trial.checkpoint.exists() else b""
+    child = trial.start(fault={"call": "checkpoint"})
+    trial.wait_for_file(trial.checkpoint, before)
+    trial.wait_for_calls(len(trial.api.calls) + trial.rng.randrange(12))
+    child.kill()
+    trial.end(child)
+    return trial.checkpoint.read_bytes()
+
+
+def kill_with_checkpoints(trial: Trial) -> None:
+    for _ in range(2):
+        _kept(trial)
+
+
+def older_checkpoint(trial: Trial) -> None:
+    """Put an older checkpoint back: it tells less, and that is true."""
+    older = _kept(trial)
+    _kept(trial)
+    trial.checkpoint.write_bytes(older)
+
+
+def flipped_in_checkpoint(trial: Trial) -> None:
+    whole = _kept(trial)
+    at = trial.rng.randrange(len(whole))
+    changed = bytes([whole[at] ^ (1 << trial.rng.randrange(8))])
+    trial.checkpoint.write_bytes(whole[:at] + changed + whole[at + 1 :])
+
+
+def flipped_before_checkpoint(trial: Trial) -> None:
+    """Change a byte of the journal that no start need read, as the checkpoint is behind it."""
+    _kept(trial)
+    whole = trial.journal.read_bytes()
+    _mark_all(trial, whole)
+    at = trial.rng.randrange(whole.index(b"\n"))
+    changed = bytes([whole[at] ^ (1 << trial.rng.randrange(8))])
+    trial.journal.write_bytes(whole[:at] + changed + whole[at + 1 :])
+
+
 def read_only(trial: Trial) -> None:
     """Take the right to write away from the folder; the superuser does not mind, others do."""
     child = trial.start()
@@ -307,6 +347,10 @@ FAULTS: dict[str, Fault] = {
     "lines gone": Fault(lines_gone, KILLED),
     "lines in another order": Fault(lines_swapped, KILLED),
     "end cut off at a line": Fault(cut_at_a_border, KILLED),
+    "kill -9 of one that keeps checkpoints": Fault(kill_with_checkpoints, KILLED, SLOW),
+    "older checkpoint put back": Fault(older_checkpoint, KILLED, SLOW),
+    "flipped bit in a checkpoint": Fault(flipped_in_checkpoint, KILLED, SLOW),
+    "flipped bit before a checkpoint": Fault(flipped_before_checkpoint, KILLED, SLOW),
     "two at once": Fault(two_at_once, frozenset({7}), SLOW),
     "folder moved away": Fault(no_folder, NO_JOURNAL, SLOW),
     "folder read-only": Fault(read_only, FINE | NO_JOURNAL, SLOW),

@@ -78,6 +78,10 @@ class Trial:
     def mark(self) -> Path:
         return self.command.folder(JOB) / "journal.mark"
 
+    @property
+    def checkpoint(self) -> Path:
+        return self.command.folder(JOB) / "journal.checkpoint"
+
     def words(self) -> list[str]:
         return self.command.line(
             "run", f"{JOB}.csv", "--yes", "--quiet", "--rate", "500/s", "--base-url", self.url
@@ -117,6 +121,16 @@ class Trial:
         if child.returncode not in NOT_BEGUN and all(one.poll() is not None for one in self.starts):
             self._note_lies()
         return out + err
+
+    def wait_for_file(self, path: Path, before: bytes) -> None:
+        """Wait until a file is there, with other bytes than before, or nothing is left to send."""
+        poller = select.poll()
+        for _ in range(4000):
+            if path.exists() and path.read_bytes() != before:
+                return
+            if not self.api.left & set(self.asked):
+                return
+            poller.poll(2)
 
     def wait_for_calls(self, calls: int) -> None:
         """Wait until the server has seen so many calls, or the job has nothing more to send."""

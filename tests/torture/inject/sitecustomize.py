@@ -1,8 +1,9 @@
 """Makes a system call go wrong, at a named point, in a process that loads this.
 
-`INJECTED_FAULT` is JSON. `call`: write, fdatasync, time or getaddrinfo, which then never returns;
-`nth`: which one, from 1, of those that concern the journal and, for a write, have `having` in them;
-`act`: kill_before, kill_after, short, the name of an errno, or how many seconds the clock jumps.
+`INJECTED_FAULT` is JSON. `call`: write, fdatasync, time, getaddrinfo, which then never returns, or
+checkpoint, of which one is then kept every few lines; `nth`: which one, from 1, of those that
+concern the journal and, for a write, have `having` in them; `act`: kill_before, kill_after,
+short, the name of an errno, or how many seconds the clock jumps.
 """
 
 import errno
@@ -62,7 +63,14 @@ def _hang(_: dict[str, Any]) -> None:
     socket.getaddrinfo = look_up
 
 
-_MAKERS = {"time": _jump, "getaddrinfo": _hang}
+def _keep(_: dict[str, Any]) -> None:
+    from bulk_delete.runner import checkpoint, following  # noqa: PLC0415 - only where it is asked for
+
+    checkpoint.EVERY_LINES = checkpoint.BYTES_PER_LINE = 5
+    following._LOOK_EVERY_S = 0.02
+
+
+_MAKERS = {"time": _jump, "getaddrinfo": _hang, "checkpoint": _keep}
 
 if told := os.environ.get("INJECTED_FAULT"):
     found = json.loads(told)

@@ -171,6 +171,29 @@ async def test_the_first_failure_ends_the_journal(place: Place) -> None:
             await journal.durable()
 
 
+@pytest.mark.parametrize("loss", ["removed", "moved away", "replaced", "folder moved away"])
+async def test_a_journal_that_is_gone_has_failed(tmp_path: Path, loss: str) -> None:
+    """What is written to a file that no start will find is not on the disk."""
+    place = Place(tmp_path / "job")
+    place.folder.mkdir()
+    async with place.writing() as journal:
+        journal.write(SENT)
+        await journal.durable()
+        match loss:
+            case "removed":
+                place.journal.unlink()
+            case "moved away":
+                place.journal.rename(place.broken)
+            case "replaced":
+                place.broken.write_bytes(place.journal.read_bytes())
+                place.broken.rename(place.journal)
+            case _:
+                place.folder.rename(tmp_path / "away")
+        journal.write(DELETED)
+        with pytest.raises(JournalFailed, match="removed or moved away"):
+            await journal.durable()
+
+
 def test_a_planted_link_is_not_followed(place: Place) -> None:
     """A symbolic link in the journal's place is refused."""
     place.journal.symlink_to("/dev/full")

@@ -77,6 +77,11 @@ class Journal:
         """Return where the journal ends with all that was taken."""
         return Link(self._lines, self._chain.decode(), self._offset)
 
+    @property
+    def synced(self) -> Link:
+        """Return up to where it was on the disk when it was last looked at."""
+        return self._synced
+
     def write(self, event: events.Event, run_ids: bytes | None = None) -> None:
         """Take an event as the next line, with run ids that are JSON already, if they are given.
 
@@ -166,11 +171,17 @@ class Journal:
         while view:
             view = view[os.write(self._handle, view) :]
         self._sync(self._handle)
+        self._look_for_it()
         now = self._now()
         late = not 0 <= now - self._marked_at < MARK_EVERY_S
         if upto.lines - self._marked.lines >= MARK_EVERY_LINES or late:
             write_mark(self._mark, upto)
             self._marked, self._marked_at = upto, now
+
+    def _look_for_it(self) -> None:
+        """See that it is where a start looks for it: writing to a removed file succeeds."""
+        if not os.path.samestat(os.fstat(self._handle), self._path.stat()):
+            raise FileNotFoundError
 
 
 def _open(path: Path) -> int:
@@ -185,6 +196,12 @@ def _open(path: Path) -> int:
 
 
 def _failed(path: Path, error: OSError) -> JournalFailed:
+    if isinstance(error, FileNotFoundError):
+        return JournalFailed(
+            f"the journal {path} was removed or moved away while the job ran; no call leaves "
+            "without it. Bring its folder back, then resume; where it is gone for good, run sends "
+            "all of the input again"
+        )
     return JournalFailed(
         f"the journal {path} cannot be written: {error.strerror or error}; "
         "no call leaves without it. Make room or mend the disk, then resume"

@@ -21,23 +21,37 @@ def main() -> NoReturn:
 
 def main_inner(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    import click  # noqa: PLC0415 - so that an interrupt while loading is told as one, too
-
-    from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
-    from bulk_delete.errors import Bug, Ending  # noqa: PLC0415 - likewise
+    from bulk_delete.cli.memory import room_for_memory  # noqa: PLC0415 - so that an interrupt
+    from bulk_delete.errors import Ending  # noqa: PLC0415 - while loading is told as one, too
 
     try:
-        code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False)
+        room_for_memory()
+        return _obey(arguments)
     except Ending as ending:
         complain(ending.reason)
         return ending.exit_code
+
+
+def _obey(arguments: list[str]) -> int:
+    """Run the command line; return the exit code. Raises Ending."""
+    import click  # noqa: PLC0415 - likewise
+
+    from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
+    from bulk_delete.errors import Bug, Ending, out_of_memory  # noqa: PLC0415 - likewise
+
+    try:
+        code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False)
+    except Ending:
+        raise
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         complain(_INTERRUPTED)
         return 130
-    except Exception:  # noqa: BLE001 - the contract has a code for what should not be
+    except Exception as error:  # noqa: BLE001 - the contract has a code for what should not be
+        if ending := out_of_memory(error):
+            raise ending from None
         import traceback  # noqa: PLC0415 - hardly ever needed
 
         traceback.print_exc()

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from bulk_delete import events
-from bulk_delete.errors import JournalFailed
+from bulk_delete.errors import JournalFailed, out_of_memory
 from bulk_delete.journal.chain import VERSION, Link, seal
 from bulk_delete.journal.mark import write_mark
 
@@ -89,11 +89,16 @@ class Journal:
         """
         if self._failure:
             raise self._failure
-        if run_ids is not None and isinstance(event, events.BatchSent):
-            self._log.write(_encode(event.with_encoded(run_ids)))
-        else:
-            self._log.write(_encode(event))
-        self._wake.set()
+        try:
+            if run_ids is not None and isinstance(event, events.BatchSent):
+                self._log.write(_encode(event.with_encoded(run_ids)))
+            else:
+                self._log.write(_encode(event))
+        except MemoryError as error:  # the line may be lost, but not its number
+            self._failure = _failed(self._path, error)
+            raise self._failure from None
+        finally:
+            self._wake.set()
 
     async def durable(self) -> None:
         """Wait until all that was taken is on the disk. Raises JournalFailed."""
@@ -117,21 +122,28 @@ class Journal:
                 with anyio.move_on_after(OUTCOMES_WAIT_S):
                     await self._wanted.wait()
             await anyio.lowlevel.checkpoint()  # what can go on now will share this sync
-            data, upto = b"".join(self._pending), self.end
-            self._pending.clear()
-            try:
-                with anyio.CancelScope(shield=True):  # what is taken must not be lost
-                    await anyio.to_thread.run_sync(self._commit, data, upto)
-            except OSError as error:
-                self._failure = _failed(self._path, error)
-            else:
-                self._synced = upto
+            if not self._failure:
+                await self._commit_pending()
             waiting, self._waiting = self._waiting, []
             for synced in waiting:
                 if not synced.cancelled():
                     synced.set_result(None)
             if self._failure:
                 return
+
+    async def _commit_pending(self) -> None:
+        """Bring what is pending to the disk, or fail for good."""
+        try:
+            data, upto = b"".join(self._pending), self.end
+            self._pending.clear()
+            with anyio.CancelScope(shield=True):  # what is taken must not be lost
+                await anyio.to_thread.run_sync(self._commit, data, upto)
+        except Exception as error:
+            if not (isinstance(error, OSError) or out_of_memory(error)):
+                raise
+            self._failure = _failed(self._path, error)
+        else:
+            self._synced = upto
 
     async def close(self) -> None:
         """Wait until all is written, or the writing has failed."""
@@ -195,12 +207,17 @@ def _open(path: Path) -> int:
     return handle
 
 
-def _failed(path: Path, error: OSError) -> JournalFailed:
+def _failed(path: Path, error: Exception) -> JournalFailed:
     if isinstance(error, FileNotFoundError):
         return JournalFailed(
             f"the journal {path} was removed or moved away while the job ran; no call leaves "
             "without it. Bring its folder back, then resume; where it is gone for good, run sends "
             "all of the input again"
+        )
+    if not isinstance(error, OSError):
+        return JournalFailed(
+            f"the journal {path} cannot be written: memory ran out ({type(error).__name__}); no "
+            "call leaves without it. Give the process more, then resume"
         )
     return JournalFailed(
         f"the journal {path} cannot be written: {error.strerror or error}; "

@@ -14,6 +14,7 @@ from bulk_delete.errors import (
     InvalidInput,
     JournalFailed,
     gravest,
+    out_of_memory,
 )
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.reader import History, read
@@ -76,6 +77,11 @@ async def close_books(
         endings = [*endings, JournalFailed(str(error))]
     except JournalFailed as failure:
         endings = [*endings, failure]
+    except Exception as error:
+        short = out_of_memory(error)
+        if short is None:
+            raise
+        endings = [*endings, short]
     books = Books(job.todo.counts, outcome.states)
     endings = _endings(books, outcome, endings)
     try:

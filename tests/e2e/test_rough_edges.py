@@ -84,6 +84,18 @@ def test_a_disk_that_takes_nothing(command: Command, sandbox: Running) -> None:
     assert api.calls == []
 
 
+@pytest.mark.parametrize("limit", ["-v 300000", "-d 100000"])
+def test_too_little_memory_is_told(command: Command, sandbox: Running, limit: str) -> None:
+    """Under a limit that loading would break, the job ends with 2 and says which."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        line = " ".join(command.line("run", "runs.csv", "--yes", "--base-url", api.url))
+        done = shell(command, f"ulimit {limit}; exec {line}")
+    assert done.returncode == 2, done.stderr
+    assert f"`ulimit {limit.split(maxsplit=1)[0]}`" in done.stderr
+    assert api.calls == []
+
+
 def test_a_terminal_that_stands_still_holds_nothing_up(command: Command, sandbox: Running) -> None:
     """When nobody takes what stderr says, the job goes on and ends as ever."""
     write_csv(command.home / "runs.csv", PAIRS)

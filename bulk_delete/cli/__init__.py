@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from bulk_delete.cli.printing import complain, prepare_streams
+from bulk_delete.cli.printing import complain, emit, prepare_streams, to_stderr
 
 _INTERRUPTED = "interrupted; what was sent, if anything, is in the job's journal"
 
@@ -37,14 +37,15 @@ def _obey(arguments: list[str]) -> int:
     import click  # noqa: PLC0415 - likewise
 
     from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
-    from bulk_delete.errors import Bug, Ending, out_of_memory  # noqa: PLC0415 - likewise
+    from bulk_delete.errors import Bug, Ending, InvalidInput, out_of_memory  # noqa: PLC0415 - likewise
 
     try:
         code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False)
     except Ending:
         raise
     except click.ClickException as error:
-        error.show()
+        with to_stderr():
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         complain(_INTERRUPTED)
@@ -52,9 +53,12 @@ def _obey(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the contract has a code for what should not be
         if ending := out_of_memory(error):
             raise ending from None
+        if isinstance(error, OSError) and not emit(""):
+            return InvalidInput.exit_code  # what click has printed by itself, as with --help
         import traceback  # noqa: PLC0415 - hardly ever needed
 
-        traceback.print_exc()
+        with to_stderr():
+            traceback.print_exc()
         complain("this is a bug; what was sent is in the journal. Please report the lines above")
         return Bug.exit_code
     return code if isinstance(code, int) else 0

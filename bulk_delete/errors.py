@@ -7,7 +7,7 @@
     ├── InvalidInput       2   usage, configuration or input; nothing was sent
     ├── Stopped            3   stopped on purpose before the end
     ├── Refused            4   refused by a guard, or not confirmed; nothing was sent
-    ├── GaveUp             5   too many failures, or the API stayed away
+    ├── GaveUp             5   too many failures, the API stayed away, or memory ran out
     ├── KeyRejected        6   the API does not accept the key
     ├── JobBusy            7   another process holds this job; nothing was sent
     ├── Bug               70   a bug, or books that do not balance
@@ -18,6 +18,7 @@ The text of an ending names the place and the cure. `outcome` is the word for it
 journal's last line and in the summary.
 """
 
+import errno
 import signal
 from collections.abc import Iterable
 from typing import ClassVar
@@ -106,3 +107,31 @@ class JobBusy(Ending):
 def gravest(endings: Iterable[Ending]) -> Ending | None:
     """Return the ending that rules when several apply, the earliest of equals; None if none."""
     return max(endings, key=lambda ending: ending.rank, default=None)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return the error at the bottom of a group, the first of several."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def out_of_memory(error: BaseException) -> GaveUp | None:
+    """Return how to end where memory has run out; None for any other error."""
+    cause = cause_of(error)
+    match cause:
+        case MemoryError() | OSError(errno=errno.ENOMEM):
+            short = True
+        case RuntimeError() | ImportError():  # told by their words alone
+            short = any(words in str(cause) for words in _OUT_OF_MEMORY)
+        case _:
+            short = False
+    if not short:
+        return None
+    return GaveUp(
+        "memory ran out. What was sent is in the job's journal; give the process more, then go on "
+        "with the same command"
+    )
+
+
+_OUT_OF_MEMORY = ("can't start new thread", "failed to map segment")

@@ -4,7 +4,7 @@ import resource
 import sys
 from typing import NoReturn
 
-from bulk_delete.cli.printing import complain, prepare_streams, tell
+from bulk_delete.cli.printing import complain, emit, prepare_streams, tell, to_stderr
 
 _INTERRUPTED = "interrupted; what was sent, if anything, is in the job's journal"
 
@@ -24,28 +24,45 @@ def main() -> NoReturn:
 
 def main_inner(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    import click  # noqa: PLC0415 - so that an interrupt while loading is told as one, too
+    from bulk_delete.cli.memory import room_for_memory  # noqa: PLC0415 - so that an interrupt
+    from bulk_delete.errors import Ending  # noqa: PLC0415 - while loading is told as one, too
+
+    try:
+        room_for_memory()
+        return _obey(arguments)
+    except Ending as ending:
+        complain(ending.reason, ending.listing)
+        return ending.exit_code
+
+
+def _obey(arguments: list[str]) -> int:
+    """Run the command line; return the exit code. Raises Ending."""
+    import click  # noqa: PLC0415 - likewise
 
     from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
     from bulk_delete.config import ApiKey  # noqa: PLC0415 - likewise
-    from bulk_delete.errors import Bug, Ending  # noqa: PLC0415 - likewise
+    from bulk_delete.errors import Bug, Ending, InvalidInput, out_of_memory  # noqa: PLC0415 - likewise
     from bulk_delete.plain import printable  # noqa: PLC0415 - likewise
 
     keys: list[ApiKey] = []  # that the command has found, to be kept out of a traceback
     try:
         code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False, obj=keys)
-    except Ending as ending:
-        complain(ending.reason, ending.listing)
-        return ending.exit_code
+    except Ending:
+        raise
     except click.ClickException as error:
-        if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # that is the help itself
-            vars(error)["message"] = printable(error.message)  # it is for reading only
-        error.show()
+        with to_stderr():
+            if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # that is the help itself
+                vars(error)["message"] = printable(error.message)  # it is for reading only
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         complain(_INTERRUPTED)
         return 130
-    except Exception:  # noqa: BLE001 - the contract has a code for what should not be
+    except Exception as error:  # noqa: BLE001 - the contract has a code for what should not be
+        if ending := out_of_memory(error):
+            raise ending from None
+        if isinstance(error, OSError) and not emit(""):
+            return InvalidInput.exit_code  # what click has printed by itself, as with --help
         import traceback  # noqa: PLC0415 - hardly ever needed
 
         told = traceback.format_exc()

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Iterator
 
 from bulk_delete.plain import plain, printable
 
@@ -38,8 +39,15 @@ def emit(text: str) -> bool:
 
 def tell(text: str) -> None:
     """Write a word to the operator, on stderr."""
-    try:
+    with to_stderr():
         sys.stderr.write(plain(text))
+
+
+@contextlib.contextmanager
+def to_stderr() -> Iterator[None]:
+    """Inside, write to stderr: what it does not take is dropped."""
+    try:
+        yield
         sys.stderr.flush()
     except OSError:
         _silence(2)

@@ -126,7 +126,8 @@ def summary_text(summary: Summary) -> str:
     retried = f", {many(summary.retries, 'retry', 'retries')}" if summary.retries else ""
     lines.append(f"  {'calls':<15} {summary.calls:>12,}   in {duration(summary.seconds)}{retried}")
     lines.append(f"  {'exit code':<15} {summary.exit_code:>12}   {summary.outcome}")
-    lines.append(f"  in {printable(summary.folder)}: {', '.join(summary.files)}")
+    if summary.files:
+        lines.append(f"  in {printable(summary.folder)}: {', '.join(summary.files)}")
     if summary.next:
         lines.append(f"Next: {printable(summary.next)}")
     return "\n".join(lines) + "\n"

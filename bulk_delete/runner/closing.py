@@ -14,6 +14,7 @@ from bulk_delete.errors import (
     InvalidInput,
     JournalFailed,
     gravest,
+    out_of_memory,
 )
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.reader import read
@@ -58,7 +59,8 @@ async def close_books(
 ) -> report.Summary:
     """Read the journal back, write the files and the last line; return what both say.
 
-    Only where the journal cannot be read back, the books are what the engine told.
+    Only where the journal cannot be read back as far as it was written, the books are what the
+    engine told.
     """
     with contextlib.suppress(JournalFailed):
         await journal.durable()
@@ -71,12 +73,18 @@ async def close_books(
             if history.end != journal.end and not _failed(endings):
                 wrong = Bug(f"{job.folder.journal} does not say what was done; keep it")
                 endings = [*endings, wrong]
-            outcome = _outcome(job, history, states)
-            _write_lists(job, states)
+            if history.end.lines >= journal.synced.lines:
+                outcome = _outcome(job, history, states)
+                _write_lists(job, states)
     except (InvalidInput, ScratchError) as error:
         endings = [*endings, JournalFailed(str(error))]
     except JournalFailed as failure:
         endings = [*endings, failure]
+    except Exception as error:
+        short = out_of_memory(error)
+        if short is None:
+            raise
+        endings = [*endings, short]
     books = Books(job.todo.counts, outcome.states)
     endings = _endings(books, outcome, endings)
     try:
@@ -164,7 +172,7 @@ def _summary(
 ) -> report.Summary:
     folder = job.folder
     listed = (folder.broken, folder.rejects, folder.failed, folder.unknown, folder.leftover)
-    files = (folder.journal.name, *(path.name for path in listed if path.exists()))
+    files = tuple(path.name for path in (folder.journal, *listed) if path.exists())
     return report.Summary(
         job=job.name,
         execution=execution,
@@ -185,7 +193,7 @@ def _summary(
 
 def _next(job: Job, ending: Ending | None, outcome: _Outcome) -> str | None:
     """Say what to type next; None when nothing is left to do."""
-    if ending is None or isinstance(ending, Bug):
+    if ending is None or isinstance(ending, Bug) or not job.folder.journal.exists():
         return None
     settings, states = job.order.settings, outcome.states
     again = _resume(job)

@@ -20,7 +20,15 @@ from bulk_delete import __version__, events, report
 from bulk_delete.client import Client, clean, open_client
 from bulk_delete.config import ApiKey, Settings
 from bulk_delete.dispatch import Ends, Engine
-from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
+from bulk_delete.errors import (
+    Bug,
+    Ending,
+    Interrupted,
+    InvalidInput,
+    JournalFailed,
+    cause_of,
+    out_of_memory,
+)
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.opening import Mended
 from bulk_delete.journal.replay import History
@@ -89,9 +97,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                 except JournalFailed as failure:
                     endings.append(failure)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
-                    told = key.out_of(traceback.format_exc())
-                    watcher.log("error", "job.bug", {"traceback": told})
-                    endings.append(Bug(f"{clean(_named(error), key)}; report this"))
+                    endings.append(_unforeseen(error, key, watcher))
                 watcher.close()
                 seconds = round(time.monotonic() - started, 3)
                 summary = await close_books(
@@ -107,11 +113,12 @@ def _list_leftover(job: Job, plan: Plan) -> None:
     write_whole(job.folder.leftover, report.verdict_rows(job.states.told(plan.chunks())))
 
 
-def _named(error: BaseException) -> str:
-    """Name the error at the bottom of a group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+def _unforeseen(error: Exception, key: ApiKey, watcher: Watcher) -> Ending:
+    if ending := out_of_memory(error):
+        return ending
+    watcher.log("error", "job.bug", {"traceback": key.out_of(traceback.format_exc())})
+    cause = cause_of(error)
+    return Bug(f"{clean(f'{type(cause).__name__}: {cause}', key)}; report this")
 
 
 def tell_mended(mended: Mended | None, watcher: Watcher) -> None:

@@ -4,29 +4,59 @@ import json
 import resource
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from bulk_delete.sandbox import Call, Faults
 from bulk_delete.sandbox.faults import Outage
 from tests.fronts import Spoil
 from tests.odd_replies import HTML, LARGE, LATE, ODD
 from tests.peers import Reply, Request, reply
-from tests.torture.trial import JOB, Trial
+from tests.torture.scarcity import (
+    folder_removed,
+    full_disk,
+    full_output,
+    memory_limit,
+    memory_used_up,
+    no_mounts,
+    no_strace,
+    traced,
+)
+from tests.torture.trial import JOB, Deed, Tally, Trial, trial
 
-Deed = Callable[[Trial], None]
+
+def nothing() -> None:
+    """Say that all is here that a fault takes."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """What is done, and what the sandbox does besides; None for its mild faults.
 
-    `codes` are the exit codes of a start that it has struck.
+    `codes` are the exit codes of a start that it has struck. `lacking` says why it cannot be done
+    here, if it cannot. After one `for_good` there is no going on.
     """
 
     deed: Deed
     codes: frozenset[int]
     faults: Faults | None = None
+    lacking: Callable[[], str | None] = nothing
+    for_good: bool = False
+
+    def tried(self, home: Path, seed: int) -> Tally:
+        """Hold one trial of it."""
+        with trial(home, seed, self.faults) as one:
+            self.deed(one)
+            struck = one.codes[0] in self.codes
+            if self.for_good:
+                tally = one.harm()
+            else:
+                one.recover()
+                tally = one.laws()
+        tally.struck = struck
+        return tally
 
 
 def undisturbed(trial: Trial) -> None:
@@ -88,8 +118,8 @@ def signalled(*signals: signal.Signals) -> Deed:
 
 
 def small_files(trial: Trial) -> None:
-    """Let no file grow beyond some kilobytes, as on a full disk."""
-    trial.end(trial.start(limits={resource.RLIMIT_FSIZE: trial.rng.randrange(4_000, 20_000)}))
+    """Let no file grow beyond some kilobytes: more than the plan has, less than the journal."""
+    trial.end(trial.start(limits={resource.RLIMIT_FSIZE: trial.rng.randrange(52_000, 72_000)}))
 
 
 def few_files(trial: Trial) -> None:
@@ -110,11 +140,13 @@ def no_folder(trial: Trial) -> None:
     trial.wait_for_calls(trial.rng.randrange(1, 10))
     folder = trial.command.folder(JOB)
     folder.rename(folder.with_name("away"))
+    moved_at = time.time()
     child.communicate(timeout=60)
     shutil.rmtree(folder, ignore_errors=True)
     folder.with_name("away").rename(folder)
     trial.codes.append(child.returncode)
     trial.note_lines()
+    trial.note_failure(moved_at)
 
 
 def _killed(trial: Trial) -> bytes:
@@ -305,6 +337,8 @@ FINE = frozenset({0})
 INCOMPLETE = frozenset({1, 5})
 KILLED = frozenset({-9})
 NO_JOURNAL = frozenset({74})
+NO_MEMORY = frozenset({5, -signal.SIGABRT, -signal.SIGSEGV})
+"""By itself, or by a library that breaks off."""
 
 
 def _ended_by(signum: signal.Signals) -> frozenset[int]:
@@ -339,6 +373,35 @@ FAULTS: dict[str, Fault] = {
     "ENOSPC on a write": Fault(injected("write", "ENOSPC"), NO_JOURNAL),
     "EDQUOT on a write": Fault(injected("write", "EDQUOT"), NO_JOURNAL),
     "EIO on a sync": Fault(injected("fdatasync", "EIO"), NO_JOURNAL),
+    "EIO on one sync, by strace": Fault(
+        traced("fdatasync", "error=EIO"), NO_JOURNAL, lacking=no_strace
+    ),
+    "ENOSPC on one sync, by strace": Fault(
+        traced("fdatasync", "error=ENOSPC"), NO_JOURNAL, lacking=no_strace
+    ),
+    "ENOSPC on one write, by strace": Fault(
+        traced("write", "error=ENOSPC"), NO_JOURNAL, lacking=no_strace
+    ),
+    "EIO on one sync of any file, by strace": Fault(
+        traced("fsync", "error=EIO", most=6, journal=False), FINE | NO_JOURNAL, lacking=no_strace
+    ),
+    "ENOSPC on one renaming, by strace": Fault(
+        traced("rename", "error=ENOSPC", most=5, journal=False),
+        FINE | NO_JOURNAL,
+        lacking=no_strace,
+    ),
+    "kill -9 at any sync, by strace": Fault(
+        traced("fsync,fdatasync", "signal=KILL", most=6, journal=False), KILLED, lacking=no_strace
+    ),
+    "kill -9 at a renaming, by strace": Fault(
+        traced("rename", "signal=KILL", most=5, journal=False),
+        KILLED,
+        lacking=no_strace,
+    ),
+    "full disk": Fault(full_disk, NO_JOURNAL, lacking=no_mounts),
+    "output to a full disk": Fault(full_output, FINE),
+    "memory limit": Fault(memory_limit, frozenset({2})),
+    "memory used up": Fault(memory_used_up, NO_MEMORY | NO_JOURNAL),
     "file size limit": Fault(small_files, NO_JOURNAL),
     "short writes": Fault(injected("write", "short"), FINE),
     "torn end": Fault(torn, KILLED),
@@ -353,6 +416,7 @@ FAULTS: dict[str, Fault] = {
     "flipped bit before a checkpoint": Fault(flipped_before_checkpoint, KILLED, SLOW),
     "two at once": Fault(two_at_once, frozenset({7}), SLOW),
     "folder moved away": Fault(no_folder, NO_JOURNAL, SLOW),
+    "folder removed": Fault(folder_removed, NO_JOURNAL, SLOW, for_good=True),
     "folder read-only": Fault(read_only, FINE | NO_JOURNAL, SLOW),
     "clock an hour on": Fault(jumping(3600), FINE),
     "clock an hour back": Fault(jumping(-3600), FINE),

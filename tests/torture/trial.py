@@ -2,17 +2,21 @@
 
 import contextlib
 import json
+import os
 import random
 import resource
 import select
+import signal
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bulk_delete.columns import columns_of
+from bulk_delete.config import Limits
 from bulk_delete.ledger import DONE, DOUBTED, STATES
 from bulk_delete.model import Pair
 from bulk_delete.runner.auditing import audit
@@ -26,6 +30,7 @@ MOST_STARTS = 8
 NOT_BEGUN = frozenset({2, 7})
 """Codes of a start that has left the journal as it was."""
 
+WORKERS = Limits().concurrency
 JOB = "runs"
 
 WORLD = World.made(results=30, runs=9000, seed=11).pairs()
@@ -40,12 +45,13 @@ class Tally:
     lost: int = 0
     again: int = 0
     wrong: int = 0
+    late: int = 0
     words: list[str] = field(default_factory=list)
     struck: bool = False
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.again or self.wrong or self.words)
+        return not (self.lost or self.again or self.wrong or self.late or self.words)
 
 
 @dataclass
@@ -69,6 +75,17 @@ class Trial:
 
     said: list[str] = field(default_factory=list)
     starts: "list[subprocess.Popen[str]]" = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
+    """When the server saw each call."""
+
+    late: int = 0
+    """Calls beyond one a worker that were under way when a start ended, or left when it had failed.
+
+    Of the first no line tells what came of them: they left after the last line could be written.
+    """
+
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """What is to be undone when the trial is over."""
 
     @property
     def journal(self) -> Path:
@@ -87,29 +104,44 @@ class Trial:
             "run", f"{JOB}.csv", "--yes", "--quiet", "--rate", "500/s", "--base-url", self.url
         )
 
+    @property
+    def _struck(self) -> Path:
+        return self.command.home / "struck"
+
     def start(
-        self, *, fault: dict[str, Any] | None = None, limits: dict[int, int] | None = None
+        self,
+        *,
+        fault: dict[str, Any] | None = None,
+        limits: dict[int, int] | None = None,
+        under: Sequence[str] = (),
+        output: IO[str] | None = None,
     ) -> "subprocess.Popen[str]":
-        """Start the job, with an injected fault or under limits of the kind of `resource`."""
+        """Start the job, with an injected fault or under limits of the kind of `resource`.
+
+        `under` is a command that starts it, `output` where all goes that it says.
+        """
         environ = dict(self.command.environ)
         if fault:
-            environ |= {"INJECTED_FAULT": json.dumps(fault), "PYTHONPATH": str(INJECT)}
+            told = {**fault, "told": str(self._struck)}
+            environ |= {"INJECTED_FAULT": json.dumps(told), "PYTHONPATH": str(INJECT)}
 
         def limited() -> None:
             for kind, most in (limits or {}).items():
                 resource.setrlimit(kind, (most, most))
 
         child = subprocess.Popen(
-            self.words(),
+            [*under, *self.words()],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=output or subprocess.PIPE,
             text=True,
             env=environ,
             cwd=self.command.home,
             preexec_fn=limited if limits else None,  # noqa: PLW1509 - it makes one system call
+            process_group=0,
         )
         self.starts.append(child)
+        self.stack.callback(_end, child)
         return child
 
     def end(self, child: "subprocess.Popen[str]") -> str:
@@ -120,7 +152,11 @@ class Trial:
         self.note_lines()
         if child.returncode not in NOT_BEGUN and all(one.poll() is not None for one in self.starts):
             self._note_lies()
-        return out + err
+        self.late += max(0, len(self._under_way()) - WORKERS)
+        if self._struck.exists():
+            self.note_failure(float(self._struck.read_text()))
+            self._struck.unlink()
+        return (out or "") + (err or "")
 
     def wait_for_file(self, path: Path, before: bytes) -> None:
         """Wait until a file is there, with other bytes than before, or nothing is left to send."""
@@ -161,6 +197,25 @@ class Trial:
                     if data[-1:] == b"\n" and line["chain"] not in known:
                         self.lines.append(line)
 
+    def note_failure(self, at: float) -> None:
+        """Count the calls that came after the journal failed, in the start that has ended."""
+        self.late += max(0, sum(arrival > at for arrival in self.arrivals) - WORKERS)
+
+    def _under_way(self) -> set[str]:
+        """Return the calls of the last start of which no line tells what came of them."""
+        sent: dict[int, str] = {}
+        for line in self.lines:
+            match line["event"]:
+                case "job.started":
+                    sent.clear()
+                case "batch.sent":
+                    sent[line["batch"]] = line["request_id"]
+                case event if event.startswith("batch."):
+                    sent.pop(line.get("batch", 0), None)
+                case _:
+                    pass
+        return {call.request_id for call in self.api.calls}.intersection(sent.values())
+
     def recover(self) -> None:
         """Run the same command again until it has done all; repair where it asks for that."""
         self.on_call = lambda _: None
@@ -172,8 +227,12 @@ class Trial:
             if self.codes[-1] == 2 and "--repair" in said:
                 self.command.run("audit", JOB, "--repair")
 
+    def harm(self) -> Tally:
+        """Hold what was done against the laws that need no journal."""
+        return Tally(wrong=len(set(WORLD) - set(ASKED) - self.api.left), late=self.late)
+
     def laws(self) -> Tally:
-        tally = Tally()
+        tally = self.harm()
         if self.codes[-1] != 0:
             tally.words.append(f"it did not come to an end: codes {self.codes}")
         if 70 in self.codes:
@@ -246,6 +305,16 @@ class Trial:
         return wrong
 
 
+Deed = Callable[[Trial], None]
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    """End a start that a broken trial has left, with all that runs under it."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate(timeout=20)
+
+
 @contextlib.contextmanager
 def trial(
     home: Path,
@@ -263,14 +332,15 @@ def trial(
     one = Trial(command, random.Random(seed), world, asked)
     write_csv(home / f"{JOB}.csv", asked)
     mild = faults or Faults(latency_s=0.01, reset_after=0.03, error_before=0.02)
+
+    def on_call(call: Call) -> None:
+        one.arrivals.append(time.time())
+        one.on_call(call)
+
     with (
-        running_sandbox(
-            World.of(world),
-            mild,
-            seed=seed,
-            on_call=lambda call: one.on_call(call),  # noqa: PLW0108 - it changes
-        ) as one.api,
+        running_sandbox(World.of(world), mild, seed=seed, on_call=on_call) as one.api,
         front_of(one.api, tls) as one.front,
+        one.stack,
     ):
         one.url = one.front.url
         yield one

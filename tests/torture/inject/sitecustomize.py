@@ -3,9 +3,11 @@
 `INJECTED_FAULT` is JSON. `call`: write, fdatasync, time, getaddrinfo, which then never returns, or
 checkpoint, of which one is then kept every few lines; `nth`: which one, from 1, of those that
 concern the journal and, for a write, have `having` in them; `act`: kill_before, kill_after,
-short, the name of an errno, or how many seconds the clock jumps.
+short, the name of an errno, or how many seconds the clock jumps. The moment of the first failure is
+written to the file `told`.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -18,13 +20,17 @@ from pathlib import Path
 from typing import Any
 
 
-def _strike(act: str, real: Callable[..., Any], handle: int, rest: tuple[Any, ...]) -> Any:
+def _strike(
+    act: str, told: Path, real: Callable[..., Any], handle: int, rest: tuple[Any, ...]
+) -> Any:
     if act == "short":
         return real(handle, rest[0][: (len(rest[0]) + 1) // 2])
     if act == "kill_after":
         real(handle, *rest)
     if act.startswith("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
+    with contextlib.suppress(FileExistsError), told.open("x", encoding="ascii") as file:
+        file.write(str(time.time()))
     number = getattr(errno, act)
     raise OSError(number, os.strerror(number))
 
@@ -39,7 +45,7 @@ def _inject(fault: dict[str, Any]) -> None:
         if is_journal and (not rest or having in bytes(rest[0])):
             seen += 1
             if seen >= fault["nth"]:
-                return _strike(fault["act"], real, handle, rest)
+                return _strike(fault["act"], Path(fault["told"]), real, handle, rest)
         return real(handle, *rest)
 
     setattr(os, fault["call"], call)

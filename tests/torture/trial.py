@@ -148,7 +148,8 @@ class Trial:
         """Wait for the end of a start; return what it said."""
         out, err = child.communicate(timeout=60)
         self.codes.append(child.returncode)
-        self.said.append(out + err)
+        said = (out or "") + (err or "")
+        self.said.append(said)
         self.note_lines()
         if child.returncode not in NOT_BEGUN and all(one.poll() is not None for one in self.starts):
             self._note_lies()
@@ -156,7 +157,7 @@ class Trial:
         if self._struck.exists():
             self.note_failure(float(self._struck.read_text()))
             self._struck.unlink()
-        return (out or "") + (err or "")
+        return said
 
     def wait_for_file(self, path: Path, before: bytes) -> None:
         """Wait until a file is there, with other bytes than before, or nothing is left to send."""

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from bulk_delete import __version__, folder
+from bulk_delete.cli.arriving import check, completion, init
+from bulk_delete.cli.completing import complete
 from bulk_delete.cli.options import (
     audit_settings,
     config_option,
@@ -289,3 +291,6 @@ def _key(settings: Settings) -> ApiKey:
 
 app.add_command(sandbox)
 app.add_command(demo)
+for command in (check, init, completion):
+    app.add_command(command)
+complete(app)

@@ -86,6 +86,11 @@ def verify_settings(command: _F) -> _F:
     )
 
 
+def check_settings(command: _F) -> _F:
+    kept = (flag for flag in (*_FLAGS, *_RUN_FLAGS) if flag.section in {"api", "state"})
+    return _with(command, tuple(kept))
+
+
 def audit_settings(command: _F) -> _F:
     return _with(command, tuple(flag for flag in _FLAGS if flag.section == "state"))
 
@@ -110,12 +115,17 @@ def job_of(word: str, given: dict[str, Any]) -> tuple[str, Settings, JobFile | N
 def settings_of(given: dict[str, Any], job_file: JobFile | None = None) -> Settings:
     """Take the settings' flags out of the command's arguments and put the settings together."""
     config = given.pop("config_file")
-    layer: Layer = {
+    layer = flags_of(given)
+    return load(layer, config, os.environ, home(), job_file.layer if job_file else None)
+
+
+def flags_of(given: dict[str, Any]) -> Layer:
+    """Take the settings' flags out of the command's arguments."""
+    return {
         (flag.section, flag.key): Given(value, flag.name)
         for flag in (*_FLAGS, *_RUN_FLAGS)
         if (value := given.pop(flag.variable, None)) is not None
     }
-    return load(layer, config, os.environ, home(), job_file.layer if job_file else None)
 
 
 def home() -> Path:

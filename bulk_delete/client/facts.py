@@ -102,6 +102,11 @@ def fact_of_odd_body(error: Exception, status: int, key: ApiKey) -> Fact:
     return InDoubt(clean(f"the body of a {status} is no answer: {why}", key), status)
 
 
+def date_of(reply: Reply) -> datetime | None:
+    """Return the server's time, to the second; None where it does not tell."""
+    return _http_date(reply.headers.get("Date", ""), datetime.now(UTC))
+
+
 def is_packed(reply: Reply) -> bool:
     return reply.headers.get("Content-Encoding", "identity").lower() != "identity"
 

@@ -12,6 +12,10 @@ from bulk_delete.errors import InvalidInput
 Named = tuple[str, str]
 """Section and key, as ("limits", "rate")."""
 
+NO_PLACE_FOR_KEYS = (
+    "; the API key itself is set as CEKURA_API_KEY, or in a file that key_file names"
+)
+
 _HEADER = re.compile(r"\s*\[\[?\s*([\w.-]+)\s*\]")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
 
@@ -61,7 +65,8 @@ def read_toml(path: Path) -> TomlFile:
         text = path.read_text(encoding="utf-8")
         return TomlFile(path, tomllib.loads(text), text)
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"{path}: cannot be read: {why}") from None
     except (ValueError, RecursionError) as error:  # a TOMLDecodeError is a ValueError
         raise InvalidInput(f"{path}: not valid TOML: {error}") from None
 
@@ -81,9 +86,15 @@ def layer_of(file: TomlFile, known: Iterable[Named]) -> Layer:
         for key, value in table.items():
             place = file.at(section, key)
             if key not in keys:
-                raise InvalidInput(f"{place}: [{section}] has no key {key!r}{nearest(key, keys)}")
+                cure = NO_PLACE_FOR_KEYS if means_the_key(key) else nearest(key, keys)
+                raise InvalidInput(f"{place}: [{section}] has no key {key!r}{cure}")
             layer[section, key] = Given(value, f"{place}: [{section}] {key}")
     return layer
+
+
+def means_the_key(word: str) -> bool:
+    """Tell whether somebody took this for the place of the API key."""
+    return word.lower().removeprefix("cekura_") in {"key", "api_key", "apikey", "token"}
 
 
 def beside(folder: Path, value: object) -> object:

@@ -19,10 +19,14 @@ _TELLING = 4
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A secret: `repr` and `str` do not show it. `file`: where it was read, if it was in a file."""
+    """A secret: `repr` and `str` do not show it. `file`: where it was read, if it was in a file.
+
+    `origin`: the words for where it was found.
+    """
 
     secret: str
     file: Path | None = field(default=None, compare=False)
+    origin: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         return f"<API key {self.id}>"
@@ -60,7 +64,8 @@ def find_key(api: Api, environ: Mapping[str, str], home: Path) -> ApiKey:
     if is_there(vendor) and (value := read_toml(vendor).tables.get("api_key")):
         return replace(_checked(str(value), f"{vendor}: api_key"), file=vendor)
     raise InvalidInput(
-        f"no API key; set {KEY_VARIABLE}, or api.key_file or api.key_command in the config file"
+        f"no API key; set {KEY_VARIABLE}, or api.key_file or api.key_command in the config file, "
+        "then: bulk-delete check"
     )
 
 
@@ -109,4 +114,4 @@ def _checked(text: str, origin: str) -> ApiKey:
     key = text.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise InvalidInput(f"{origin}: this is no API key (it is empty, or not one printable word)")
-    return ApiKey(key)
+    return ApiKey(key, origin=origin)

@@ -1,15 +1,18 @@
 """Where settings come from: flag, job file, environment, file, ~/.cekura, default."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from bulk_delete.config.files import (
+    NO_PLACE_FOR_KEYS,
     Given,
     Layer,
     Named,
     is_there,
     layer_of,
+    means_the_key,
     nearest,
     read_toml,
     vendor_config,
@@ -52,13 +55,24 @@ def load(
     home: Path,
     job_file: Layer | None = None,
 ) -> Settings:
-    """Put the settings together.
+    """Put the settings together. Raises what `layers_of` and `settings_of` raise."""
+    return settings_of(*layers_of(flags, config_flag, environ, home, job_file))
+
+
+def layers_of(
+    flags: Layer,
+    config_flag: Path | None,
+    environ: Mapping[str, str],
+    home: Path,
+    job_file: Layer | None = None,
+) -> tuple[Layer, ...]:
+    """Return the places of settings in their order, each with what it has.
 
     `flags` holds only what was given on the command line. Raises InvalidInput for an unknown
-    key, with the nearest known one, and for a value of the wrong form.
+    key, with the nearest known one.
     """
     config = config_path(config_flag, environ, home)
-    return settings_of(
+    return (
         flags,
         job_file or {},
         _environment(environ),
@@ -68,12 +82,12 @@ def load(
 
 
 def settings_of(*layers: Layer) -> Settings:
-    """Put layers together, the first that has a setting before the others. Raises InvalidInput."""
-    found: dict[Named, object] = {}
-    for name, kind in all_settings().items():
-        given = next((layer[name] for layer in layers if name in layer), None)
-        if given is not None:
-            found[name] = _convert(kind, name, given)
+    """Put layers together, the first that has a setting before the others.
+
+    Raises InvalidInput for a value of the wrong form.
+    """
+    kinds = all_settings()
+    found = {name: _convert(kinds[name], name, given) for name, given in chosen(*layers).items()}
     sections = {
         section: cls(**{key: value for (place, key), value in found.items() if place == section})
         for section, cls in get_type_hints(Settings).items()
@@ -81,16 +95,47 @@ def settings_of(*layers: Layer) -> Settings:
     return Settings(**sections)
 
 
+def chosen(*layers: Layer) -> dict[Named, Given]:
+    """Return what each setting was taken from that any layer has, and its origin."""
+    return {
+        name: next(layer[name] for layer in layers if name in layer)
+        for name in all_settings()
+        if any(name in layer for layer in layers)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the config file is looked for, and by which `rule`; `named`: it must be there."""
+
+    path: Path
+    rule: str
+    named: bool
+
+
+def config_place(flag: Path | None, environ: Mapping[str, str], home: Path) -> Place:
+    """Tell where the config file is looked for: `--config`, BULK_DELETE_CONFIG, the XDG folder."""
+    if flag:
+        return Place(flag, "--config", named=True)
+    if variable := environ.get(CONFIG_VARIABLE):
+        return Place(Path(variable), CONFIG_VARIABLE, named=True)
+    base, rule = Path(environ.get("XDG_CONFIG_HOME", "")), "XDG_CONFIG_HOME"
+    if not base.is_absolute():  # the XDG rules: then it does not count
+        base, rule = home / ".config", "~/.config"
+    return Place(base / "bulk-delete" / "config.toml", rule, named=False)
+
+
 def config_path(flag: Path | None, environ: Mapping[str, str], home: Path) -> Path | None:
-    """Find the config file: `--config`, BULK_DELETE_CONFIG, or the XDG folder's if it is there."""
-    if named := flag or environ.get(CONFIG_VARIABLE):
-        path = Path(str(named))
-        if not is_there(path):
-            raise InvalidInput(f"no config file at {path}; give --config another, or leave it out")
-        return path
-    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    path = base / "bulk-delete" / "config.toml"
-    return path if base.is_absolute() and is_there(path) else None
+    """Find the config file. Raises InvalidInput where one is named and not there."""
+    place = config_place(flag, environ, home)
+    if place.named and not is_there(place.path):
+        raise InvalidInput(
+            f"no config file at {place.path}; give --config another, or leave it out; "
+            "bulk-delete init writes one"
+        )
+    return (
+        place.path if place.named or (place.path.is_absolute() and is_there(place.path)) else None
+    )
 
 
 def _environment(environ: Mapping[str, str]) -> Layer:
@@ -102,8 +147,10 @@ def _environment(environ: Mapping[str, str]) -> Layer:
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
         if variable not in names:
+            word = variable.removeprefix(PREFIX).removeprefix("API_")
             near = nearest(variable, [*names, CONFIG_VARIABLE])
-            raise InvalidInput(f"environment: no setting is called {variable}{near}")
+            cure = NO_PLACE_FOR_KEYS if means_the_key(word) else near
+            raise InvalidInput(f"environment: no setting is called {variable}{cure}")
         layer[names[variable]] = Given(value, variable)
     return layer
 

@@ -1,6 +1,7 @@
 """What people and scripts read: values in, text or JSON-ready dicts out. Pure."""
 
 from bulk_delete.report.audits import Audit, Repair, audit_text
+from bulk_delete.report.checks import Check, CheckUp, ChosenSetting, check_up_text
 from bulk_delete.report.commands import command, repair_command
 from bulk_delete.report.jobs import PlanView, Summary, id_ranges, plan_text, summary_text
 from bulk_delete.report.rows import (
@@ -18,6 +19,9 @@ from bulk_delete.report.words import as_json, duration
 __all__ = [
     "REJECTS_HEADER",
     "Audit",
+    "Check",
+    "CheckUp",
+    "ChosenSetting",
     "PlanView",
     "Repair",
     "Summary",
@@ -25,6 +29,7 @@ __all__ = [
     "as_json",
     "audit_text",
     "bad_rows",
+    "check_up_text",
     "command",
     "csv_line",
     "duration",

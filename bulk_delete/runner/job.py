@@ -26,6 +26,7 @@ from bulk_delete.runner.intake import (
     take_in,
 )
 from bulk_delete.runner.leftover import Leftover, find_leftover
+from bulk_delete.runner.names import unknown_job
 from bulk_delete.runner.order import Order, check_order
 from bulk_delete.runner.protection import Protection
 from bulk_delete.runner.record import Told, guessed_plan, has_started, read_journal, saved_plan
@@ -88,7 +89,7 @@ def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
     name = order.job or ""
     folder = JobFolder(state, name)
     if not has_started(folder):
-        raise InvalidInput(f"there is no job {name!r} in {state}{_others(state)}")
+        raise unknown_job(name, state)
     with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
         guess = guessed_plan(folder, scratch, stack)
         found = read_journal(folder, guess, scratch, stack)
@@ -207,9 +208,3 @@ def view_of(order: Order, name: str | None, intake: Intake, todo: Todo) -> repor
         ),
         description=file.description if file else None,
     )
-
-
-def _others(state: Path) -> str:
-    jobs = sorted(path.parent.name for path in state.glob("*/journal.jsonl"))
-    more = f" and {len(jobs) - 10} more" if len(jobs) > 10 else ""  # noqa: PLR2004 - a line's worth
-    return f"; there are: {', '.join(jobs[:10])}{more}" if jobs else "; there is none at all"

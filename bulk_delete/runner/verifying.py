@@ -26,7 +26,6 @@ from bulk_delete.errors import (
     Ending,
     Incomplete,
     Interrupted,
-    InvalidInput,
     JournalFailed,
     gravest,
 )
@@ -38,6 +37,7 @@ from bulk_delete.model import State, Verdict
 from bulk_delete.runner.execution import room_for_files, tell_mended, throttle_of
 from bulk_delete.runner.intake import check_target
 from bulk_delete.runner.leftover import listed
+from bulk_delete.runner.names import unknown_job
 from bulk_delete.runner.record import guessed_plan, has_started, read_journal
 from bulk_delete.runner.standings import Standings
 from bulk_delete.runner.watching import Recording, Watcher
@@ -72,7 +72,7 @@ def verify(
     """
     folder = JobFolder(state, name)
     if not has_started(folder):
-        raise InvalidInput(f"there is no job {name!r} in {state}")
+        raise unknown_job(name, state)
     room_for_files(settings.limits.concurrency)
     try:
         with folder.locked(), ExitStack() as stack:

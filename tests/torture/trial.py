@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from bulk_delete.columns import columns_of
 from bulk_delete.config import Limits
+from bulk_delete.journal.chain import START, DamagedError, unseal
 from bulk_delete.ledger import DONE, DOUBTED, STATES
 from bulk_delete.model import Pair
 from bulk_delete.runner.auditing import audit
@@ -189,14 +190,14 @@ class Trial:
         return self.journal.exists() and b'"%b"' % event.encode() in self.journal.read_bytes()
 
     def note_lines(self) -> None:
-        """Keep what the journal says now; the server must not know more than that."""
+        """Keep what the journal says now, up to its first damage; the server must not know more."""
         known = {line["chain"] for line in self.lines}
-        with contextlib.suppress(FileNotFoundError):
+        chain = START.chain.encode()
+        with contextlib.suppress(FileNotFoundError, DamagedError):
             for data in self.journal.read_bytes().splitlines(keepends=True):
-                with contextlib.suppress(ValueError):
-                    line = json.loads(data)
-                    if data[-1:] == b"\n" and line["chain"] not in known:
-                        self.lines.append(line)
+                chain = unseal(chain, data)
+                if chain.decode() not in known:
+                    self.lines.append(json.loads(data))
 
     def note_failure(self, at: float) -> None:
         """Count the calls that came after the journal failed, in the start that has ended."""

@@ -12,6 +12,8 @@ from bulk_delete.config.settings import (
     Limits,
     Log,
     MaxFailures,
+    Metrics,
+    Notify,
     Rate,
     Retry,
     Seconds,
@@ -20,6 +22,7 @@ from bulk_delete.config.settings import (
     parse_seconds,
 )
 from bulk_delete.config.url import is_loopback, parse_base_url
+from bulk_delete.config.watch import HookUrl
 
 __all__ = [
     "Api",
@@ -27,12 +30,15 @@ __all__ = [
     "Factor",
     "Given",
     "Guards",
+    "HookUrl",
     "Input",
     "JobFile",
     "Layer",
     "Limits",
     "Log",
     "MaxFailures",
+    "Metrics",
+    "Notify",
     "Rate",
     "Retry",
     "Seconds",

@@ -3,6 +3,7 @@
 from bulk_delete.report.audits import Audit, Repair, audit_text
 from bulk_delete.report.commands import command, repair_command
 from bulk_delete.report.jobs import PlanView, Summary, id_ranges, plan_text, summary_text
+from bulk_delete.report.notices import Notice, notice_json, notice_text, notice_title
 from bulk_delete.report.rows import (
     REJECTS_HEADER,
     bad_rows,
@@ -18,6 +19,7 @@ from bulk_delete.report.words import as_json, duration
 __all__ = [
     "REJECTS_HEADER",
     "Audit",
+    "Notice",
     "PlanView",
     "Repair",
     "Summary",
@@ -29,6 +31,9 @@ __all__ = [
     "csv_line",
     "duration",
     "id_ranges",
+    "notice_json",
+    "notice_text",
+    "notice_title",
     "plan_rows",
     "plan_text",
     "reject_row",

@@ -232,3 +232,17 @@ async def test_a_rate_may_fall_while_calls_wait_for_a_handful_of_turns() -> None
         await anyio.lowlevel.checkpoint()
         pace.change(10, single=True)
     assert taken == [1]
+
+
+async def test_how_long_pauses_have_held() -> None:
+    """Pauses that overlap count once, and what is still to come of them not at all."""
+    throttle = Throttle(Rate(10))
+    throttle.pause(4)
+    await anyio.sleep(1)
+    throttle.pause(2)
+    assert throttle.paused_s == pytest.approx(1, abs=0.01)
+    throttle.pause(5)
+    await anyio.sleep(20)
+    throttle.pause(1)
+    await anyio.sleep(2)
+    assert throttle.paused_s == pytest.approx(7, abs=0.01)

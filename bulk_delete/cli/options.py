@@ -59,6 +59,7 @@ _RUN_FLAGS = (
     Flag("--give-up-after", "limits", "give_up_after", "TIME", "End the job after an outage."),
     Flag("--grace", "limits", "grace", "TIME", "Time to drain after a signal."),
     Flag("--ca-file", "api", "ca_file", "FILE", "CA certificates to trust."),
+    Flag("--metrics-file", "metrics", "file", "FILE", "For node_exporter; ends in .prom."),
     Flag("--log-format", "log", "format", "text|json", "Form of the log on stderr."),
 )
 

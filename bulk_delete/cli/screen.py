@@ -29,10 +29,24 @@ _SHOWN_TROUBLE = 50
 
 def watcher_for(log: Log, *, quiet: bool) -> Watcher:
     """Choose by what stderr is; `quiet` lets errors through alone, a terminal counts retries."""
-    if sys.stderr.isatty() and not quiet and log.format == "text":
+    if _is_screen(log, quiet=quiet):
         return Courier(TerminalScreen(log))
     logger = make_logger(log, "error" if quiet else "info", write_line, colors=False)
     return Courier(PlainScreen(logger, log.interval))
+
+
+def log_line(
+    log: Log, level: str, event: str, fields: Mapping[str, Any], *, quiet: bool = True
+) -> None:
+    """Log one event where no job is running; nobody waits long for a log that stands still."""
+    if not _is_screen(log, quiet=quiet):
+        watcher = watcher_for(log, quiet=quiet)
+        watcher.log(level, event, fields)
+        watcher.close()
+
+
+def _is_screen(log: Log, *, quiet: bool) -> bool:
+    return sys.stderr.isatty() and not quiet and log.format == "text"
 
 
 def make_logger(log: Log, level: str, sink: Callable[[str], None], *, colors: bool) -> Any:  # noqa: ANN401 - structlog's loggers are untyped

@@ -7,6 +7,7 @@ from bulk_delete import report
 from bulk_delete.cli.printing import emit, tell
 from bulk_delete.config import ApiKey
 from bulk_delete.errors import InvalidInput, Refused
+from bulk_delete.runner.beacon import Beacon
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.order import Order
 from bulk_delete.runner.preview import preview, save_plan
@@ -28,16 +29,31 @@ def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) ->
     emit(f"To send this and nothing else:\n  {view.command}\n")
 
 
-def send(job: Job, key: ApiKey, approved_by: str, *, quiet: bool) -> report.Summary:
-    """Send what is left to do; return how it ended."""
-    from bulk_delete.cli.screen import watcher_for  # noqa: PLC0415 - plan needs no screen
+def send(
+    job: Job, key: ApiKey, approved_by: str, *, quiet: bool, beacon: Beacon | None = None
+) -> report.Summary:
+    """Send what is left to do, shown by a beacon if there is one; return how it ended."""
+    from bulk_delete.cli.screen import log_line, watcher_for  # noqa: PLC0415 - plan needs no screen
+    from bulk_delete.cli.watched import beside  # noqa: PLC0415 - likewise
     from bulk_delete.runner.execution import execute  # noqa: PLC0415 - loads aiohttp
 
     watcher = watcher_for(job.order.settings.log, quiet=quiet)
+    summary = None
+    if beacon:
+        watcher = beside(watcher, beacon, job)
+    counts = job.todo.counts
+    watcher.log(
+        "info", "job.started", {"job": job.name, "runs": counts.planned, "calls": counts.batches}
+    )
     try:
-        return execute(job, key, approved_by, watcher)
+        summary = execute(job, key, approved_by, watcher)
     finally:
         watcher.close()
+        if beacon:
+            beacon.finished(summary)
+    level = "error" if summary.exit_code else "info"
+    log_line(job.order.settings.log, level, "job.finished", summary.headline(), quiet=quiet)
+    return summary
 
 
 def show_end(summary: report.Summary, *, quiet: bool, as_json: bool) -> int:

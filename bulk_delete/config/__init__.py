@@ -13,6 +13,8 @@ from bulk_delete.config.settings import (
     Limits,
     Log,
     MaxFailures,
+    Metrics,
+    Notify,
     Rate,
     Retry,
     Seconds,
@@ -21,6 +23,7 @@ from bulk_delete.config.settings import (
     parse_seconds,
 )
 from bulk_delete.config.url import is_loopback, parse_base_url
+from bulk_delete.config.watch import HookUrl
 
 __all__ = [
     "FIRST_JOB",
@@ -29,12 +32,15 @@ __all__ = [
     "Factor",
     "Given",
     "Guards",
+    "HookUrl",
     "Input",
     "JobFile",
     "Layer",
     "Limits",
     "Log",
     "MaxFailures",
+    "Metrics",
+    "Notify",
     "Place",
     "Rate",
     "Retry",

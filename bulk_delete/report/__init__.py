@@ -4,6 +4,7 @@ from bulk_delete.report.audits import Audit, Repair, audit_text
 from bulk_delete.report.checks import Check, CheckUp, ChosenSetting, check_up_text
 from bulk_delete.report.commands import command, repair_command
 from bulk_delete.report.jobs import PlanView, Summary, id_ranges, plan_text, summary_text
+from bulk_delete.report.notices import Notice, notice_json, notice_text, notice_title
 from bulk_delete.report.rows import (
     REJECTS_HEADER,
     bad_rows,
@@ -22,6 +23,7 @@ __all__ = [
     "Check",
     "CheckUp",
     "ChosenSetting",
+    "Notice",
     "PlanView",
     "Repair",
     "Summary",
@@ -34,6 +36,9 @@ __all__ = [
     "csv_line",
     "duration",
     "id_ranges",
+    "notice_json",
+    "notice_text",
+    "notice_title",
     "plan_rows",
     "plan_text",
     "reject_row",

@@ -36,6 +36,7 @@ from bulk_delete.journal.writer import Journal
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.following import Follower
 from bulk_delete.runner.job import Job
+from bulk_delete.runner.metering import Meter
 from bulk_delete.runner.order import Order
 from bulk_delete.runner.shield import Shield
 from bulk_delete.runner.standings import Standings
@@ -196,8 +197,9 @@ def _engine(
     shield = None
     if job.protection:
         shield = Shield(job.protection, lambda: watcher.log("info", "protect.renewed", {}))
+    meter = Meter(client, time.monotonic) if settings.metrics.file else None
     ends = Ends(
-        transport=client,
+        transport=meter or client,
         pace=throttle,
         recorder=Recording(journal, standings, watcher),
         past=job.states,
@@ -209,7 +211,7 @@ def _engine(
     workers = min(settings.limits.concurrency, max(1, job.todo.plan.figures.results))
     limits = replace(settings.limits, concurrency=workers)
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
-    return engine, Gauge(engine, throttle, standings, job.todo.plan.figures, time.monotonic)
+    return engine, Gauge(engine, throttle, standings, job.todo.plan.figures, time.monotonic, meter)
 
 
 def throttle_of(settings: Settings, history: History) -> Throttle:
@@ -225,12 +227,14 @@ def throttle_of(settings: Settings, history: History) -> Throttle:
 async def _send(
     job: Job, engine: Engine, gauge: Gauge, watcher: Watcher, follower: Follower
 ) -> None:
-    async with anyio.create_task_group() as side:
-        side.start_soon(_show, gauge, watcher)
-        side.start_soon(follower.follow)
-        await engine.run(job.todo.plan.lanes())
-        side.cancel_scope.cancel()
-    watcher.show(gauge.read())
+    try:
+        async with anyio.create_task_group() as side:
+            side.start_soon(_show, gauge, watcher)
+            side.start_soon(follower.follow)
+            await engine.run(job.todo.plan.lanes())
+            side.cancel_scope.cancel()
+    finally:
+        watcher.show(gauge.read())
 
 
 async def _show(gauge: Gauge, watcher: Watcher) -> None:

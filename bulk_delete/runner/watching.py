@@ -10,8 +10,10 @@ import msgspec
 from bulk_delete import events
 from bulk_delete.dispatch import Engine
 from bulk_delete.journal.writer import Journal
+from bulk_delete.metrics import NO_TALLY, Tally
 from bulk_delete.model import Batch, State
 from bulk_delete.plan import Figures
+from bulk_delete.runner.metering import Meter
 from bulk_delete.runner.standings import Standings
 from bulk_delete.throttle import Throttle
 
@@ -25,7 +27,9 @@ class Progress:
 
     `runs` counts the planned ones by state; `eta_s` is None when nothing moves; `held_s` is how
     much longer every call is held; `lowered_to` is the rate in calls per second where it has given
-    way; `trouble` is the last refusal or failure.
+    way; `trouble` is the last refusal or failure. `pace` and `limit` are calls per second,
+    `throttled_s` is for how long the API has held every call; `tally` is kept where it is asked
+    for.
     """
 
     planned: int
@@ -39,6 +43,10 @@ class Progress:
     lowered_to: float | None
     stopping: str | None
     trouble: str
+    pace: float = 0.0
+    limit: float = 0.0
+    throttled_s: float = 0.0
+    tally: Tally = NO_TALLY
 
     @property
     def finished(self) -> int:
@@ -123,7 +131,9 @@ class Gauge:
         standings: Standings,
         plan: Figures,
         clock: Callable[[], float],
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter
         self._engine = engine
         self._throttle = throttle
         self._ceiling = throttle.per_second
@@ -162,4 +172,8 @@ class Gauge:
             lowered_to=rate if rate < self._ceiling else None,
             stopping=ending.reason if ending else None,
             trouble=self._engine.trouble,
+            pace=rate,
+            limit=self._ceiling,
+            throttled_s=self._throttle.paused_s,
+            tally=self._meter.tally if self._meter else NO_TALLY,
         )

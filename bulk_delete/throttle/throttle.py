@@ -49,6 +49,7 @@ class Throttle:
         self._turns = 0
         self._handful = self._most_in_hand()
         self._held_until = float("-inf")
+        self._paused_s = 0.0
 
     @property
     def per_second(self) -> float:
@@ -62,9 +63,16 @@ class Throttle:
         full = max((window.wait_s(now) for window in self._windows), default=0.0)
         return max(0.0, self._held_until - now, full)
 
+    @property
+    def paused_s(self) -> float:
+        """Return for how many seconds pauses have held every call so far."""
+        return self._paused_s - max(0.0, self._held_until - self._now())
+
     def pause(self, seconds: float) -> None:
         """Hold every call for so long from now; a longer pause that is under way stays."""
-        self._held_until = max(self._held_until, self._now() + seconds)
+        now = self._now()
+        self._paused_s += max(0.0, now + seconds - max(now, self._held_until))
+        self._held_until = max(self._held_until, now + seconds)
 
     def take(self) -> bool:
         """Take a turn that is in hand; return whether there was one."""

@@ -1,6 +1,7 @@
 """Checkpoints of real journals: believed while nothing was changed, passed over for any other."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bulk_delete import events
+from bulk_delete.columns import AT_ONCE
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.chain import Link
@@ -17,6 +19,7 @@ from bulk_delete.journal.opening import inspect
 from bulk_delete.journal.reader import Reader, read
 from bulk_delete.ledger import STATES
 from bulk_delete.model import Pair, State
+from bulk_delete.runner import checkpoint
 from bulk_delete.runner.checkpoint import (
     is_worth_it,
     keep_checkpoint,
@@ -25,7 +28,7 @@ from bulk_delete.runner.checkpoint import (
 )
 from bulk_delete.runner.following import Follower
 from bulk_delete.store import Plan, states_told, states_writer
-from tests.made_plans import SCRATCH, plan_of
+from tests.made_plans import SCRATCH, plan_of, small
 from tests.replays import replay
 from tests.test_journal import Place
 from tests.test_soundness import STARTED
@@ -63,7 +66,7 @@ def keep(folder: JobFolder, plan: Plan, lines: int) -> None:
         Reader(folder.journal, writer) as reader,
     ):
         reader.go_on(lines=lines)
-        keep_checkpoint(folder, writer, reader.position())
+        keep_checkpoint(folder, writer, reader)
 
 
 def is_believed(folder: JobFolder, plan: Plan) -> bool:
@@ -138,6 +141,16 @@ async def test_a_checkpoint_of_other_pairs_is_not_believed(
     await place.write(*LINES)
     keep(folder, plan, 4)
     assert not is_believed(folder, plan_of([*PAIRS, Pair(9, 91)]))
+
+
+async def test_a_checkpoint_of_another_version_is_not_believed(
+    place: Place, folder: JobFolder, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another version of the program took from the lines, this one takes from them itself."""
+    await place.write(*LINES)
+    keep(folder, plan, 4)
+    monkeypatch.setattr(checkpoint, "__version__", "0.0.1")
+    assert not is_believed(folder, plan)
 
 
 def planted(folder: JobFolder) -> None:
@@ -229,6 +242,35 @@ async def test_a_follower_believes_no_damage(place: Place, folder: JobFolder, pl
                 with folder.journal.open("r+b") as file:
                     file.write(whole.replace(b"71", b"73"))
                 assert follower.books() is None
+
+
+@pytest.mark.parametrize("lines", [LINES[:5], [STARTED, *LINES[3:5]]], ids=["taking", "keeping"])
+async def test_a_follower_that_cannot_keep_its_states_ends_no_job(
+    place: Place,
+    folder: JobFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[events.AnyEvent],
+) -> None:
+    """Where the disk for the states fails, the books are left to a reading of the whole journal."""
+    monkeypatch.setattr(checkpoint, "EVERY_LINES", 1)
+    plan = plan_of([*PAIRS, *(Pair(9, run) for run in range(30))])
+    with small(AT_ONCE):
+        async with place.writing() as journal:
+            history, states = states_told(lambda sink: read(folder.journal, sink), SCRATCH, plan)
+            with contextlib.closing(states):
+                async with Follower(folder, journal, history, states, SCRATCH) as follower:
+                    for line in lines:
+                        journal.write(line)
+                    await journal.durable()
+                    with monkeypatch.context() as full:
+                        full.setattr(os, "pwrite", no_space)
+                        assert follower.books() is None
+                    assert not folder.checkpoint.exists()
+                    assert follower.books() is None  # nor is it relied on later
+
+
+def no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_checkpoint_waits_for_lines_that_are_worth_it(folder: JobFolder) -> None:

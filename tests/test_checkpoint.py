@@ -69,6 +69,11 @@ def keep(folder: JobFolder, plan: Plan, lines: int) -> None:
         keep_checkpoint(folder, writer, reader)
 
 
+async def write_and_keep(place: Place, folder: JobFolder, plan: Plan, lines: int) -> None:
+    await place.write(*LINES)
+    keep(folder, plan, lines)
+
+
 def is_believed(folder: JobFolder, plan: Plan) -> bool:
     loaded = load_checkpoint(folder, plan, SCRATCH)
     if loaded:
@@ -95,8 +100,7 @@ async def test_what_is_kept_is_for_this_user_alone(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """A checkpoint has the mode of the journal."""
-    await place.write(*LINES)
-    keep(folder, plan, 5)
+    await write_and_keep(place, folder, plan, 5)
     assert folder.checkpoint.stat().st_mode & 0o777 == 0o600
 
 
@@ -104,8 +108,7 @@ async def test_a_checkpoint_changed_anywhere_is_not_believed(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """Whatever byte is changed, lost or added, all of the journal is read."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     whole = folder.checkpoint.read_bytes()
     assert is_believed(folder, plan)
     for at in range(len(whole)):
@@ -121,13 +124,13 @@ async def test_a_journal_changed_before_the_checkpoint_is_read_whole(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """Whatever byte before it is changed, the checkpoint is passed over, and the damage found."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     whole = folder.journal.read_bytes()
     upto = sum(len(line) for line in whole.splitlines(keepends=True)[:4])
     for at in range(upto):
         folder.journal.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         assert not is_believed(folder, plan), at
+        assert replay(folder.journal, plan).history.damage, at
     folder.journal.write_bytes(whole[: upto - 1])
     assert not is_believed(folder, plan)
     folder.journal.write_bytes(whole[:upto])
@@ -138,8 +141,7 @@ async def test_a_checkpoint_of_other_pairs_is_not_believed(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """What was kept for one plan says nothing of another."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     assert not is_believed(folder, plan_of([*PAIRS, Pair(9, 91)]))
 
 
@@ -147,8 +149,7 @@ async def test_a_checkpoint_of_another_version_is_not_believed(
     place: Place, folder: JobFolder, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What another version of the program took from the lines, this one takes from them itself."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     monkeypatch.setattr(checkpoint, "__version__", "0.0.1")
     assert not is_believed(folder, plan)
 
@@ -172,8 +173,7 @@ async def test_what_is_no_checkpoint_of_ours_is_passed_over(
     place: Place, folder: JobFolder, plan: Plan, deed: Callable[[JobFolder], None]
 ) -> None:
     """A link, an empty file and a folder in its place do no harm."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     deed(folder)
     assert not is_believed(folder, plan)
 
@@ -182,8 +182,7 @@ async def test_a_mark_before_the_checkpoint_is_looked_up(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """A mark that says other than the journal is refused, also where nothing is read there."""
-    await place.write(*LINES)
-    keep(folder, plan, 5)
+    await write_and_keep(place, folder, plan, 5)
     lines = folder.journal.read_bytes().splitlines(keepends=True)
     offset = sum(map(len, lines[:2]))
     chain = json.loads(lines[1])["chain"]

@@ -18,6 +18,7 @@ from hypothesis import settings
 
 from bulk_delete.model import Pair
 from bulk_delete.sandbox import Call, CallLog, Faults, Server, World, in_background
+from tests.nursery import nursery, nurses
 
 KEY = "test-key-5f1d9c"
 
@@ -139,11 +140,18 @@ class Command:
         self, *words: object, stdin: str | bytes | None = None, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        environ = {**self.environ, **environ}
+        if nurses(environ):
+            line = [str(word) for word in words]
+            ended = nursery().run(line, data or b"", environ, self.home, self.umask)
+            return subprocess.CompletedProcess(
+                line, ended.code, ended.out.decode(), ended.err.decode()
+            )
         done = subprocess.run(
             self.line(*words),
             input=data if data is not None else b"",
             capture_output=True,
-            env={**self.environ, **environ},
+            env=environ,
             cwd=self.home,
             umask=self.umask,
             timeout=50,

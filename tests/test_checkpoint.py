@@ -1,6 +1,7 @@
 """Checkpoints of real journals: believed while nothing was changed, passed over for any other."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bulk_delete import events
+from bulk_delete.columns import AT_ONCE
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.chain import Link
@@ -17,6 +19,7 @@ from bulk_delete.journal.opening import inspect
 from bulk_delete.journal.reader import Reader, read
 from bulk_delete.ledger import STATES
 from bulk_delete.model import Pair, State
+from bulk_delete.runner import checkpoint
 from bulk_delete.runner.checkpoint import (
     is_worth_it,
     keep_checkpoint,
@@ -25,7 +28,7 @@ from bulk_delete.runner.checkpoint import (
 )
 from bulk_delete.runner.following import Follower
 from bulk_delete.store import Plan, states_told, states_writer
-from tests.made_plans import SCRATCH, plan_of
+from tests.made_plans import SCRATCH, plan_of, small
 from tests.replays import replay
 from tests.test_journal import Place
 from tests.test_soundness import STARTED
@@ -63,7 +66,12 @@ def keep(folder: JobFolder, plan: Plan, lines: int) -> None:
         Reader(folder.journal, writer) as reader,
     ):
         reader.go_on(lines=lines)
-        keep_checkpoint(folder, writer, reader.position())
+        keep_checkpoint(folder, writer, reader)
+
+
+async def write_and_keep(place: Place, folder: JobFolder, plan: Plan, lines: int) -> None:
+    await place.write(*LINES)
+    keep(folder, plan, lines)
 
 
 def is_believed(folder: JobFolder, plan: Plan) -> bool:
@@ -92,8 +100,7 @@ async def test_what_is_kept_is_for_this_user_alone(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """A checkpoint has the mode of the journal."""
-    await place.write(*LINES)
-    keep(folder, plan, 5)
+    await write_and_keep(place, folder, plan, 5)
     assert folder.checkpoint.stat().st_mode & 0o777 == 0o600
 
 
@@ -101,8 +108,7 @@ async def test_a_checkpoint_changed_anywhere_is_not_believed(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """Whatever byte is changed, lost or added, all of the journal is read."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     whole = folder.checkpoint.read_bytes()
     assert is_believed(folder, plan)
     for at in range(len(whole)):
@@ -118,13 +124,13 @@ async def test_a_journal_changed_before_the_checkpoint_is_read_whole(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """Whatever byte before it is changed, the checkpoint is passed over, and the damage found."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     whole = folder.journal.read_bytes()
     upto = sum(len(line) for line in whole.splitlines(keepends=True)[:4])
     for at in range(upto):
         folder.journal.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         assert not is_believed(folder, plan), at
+        assert replay(folder.journal, plan).history.damage, at
     folder.journal.write_bytes(whole[: upto - 1])
     assert not is_believed(folder, plan)
     folder.journal.write_bytes(whole[:upto])
@@ -135,9 +141,17 @@ async def test_a_checkpoint_of_other_pairs_is_not_believed(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """What was kept for one plan says nothing of another."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     assert not is_believed(folder, plan_of([*PAIRS, Pair(9, 91)]))
+
+
+async def test_a_checkpoint_of_another_version_is_not_believed(
+    place: Place, folder: JobFolder, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another version of the program took from the lines, this one takes from them itself."""
+    await write_and_keep(place, folder, plan, 4)
+    monkeypatch.setattr(checkpoint, "__version__", "0.0.1")
+    assert not is_believed(folder, plan)
 
 
 def planted(folder: JobFolder) -> None:
@@ -159,8 +173,7 @@ async def test_what_is_no_checkpoint_of_ours_is_passed_over(
     place: Place, folder: JobFolder, plan: Plan, deed: Callable[[JobFolder], None]
 ) -> None:
     """A link, an empty file and a folder in its place do no harm."""
-    await place.write(*LINES)
-    keep(folder, plan, 4)
+    await write_and_keep(place, folder, plan, 4)
     deed(folder)
     assert not is_believed(folder, plan)
 
@@ -169,8 +182,7 @@ async def test_a_mark_before_the_checkpoint_is_looked_up(
     place: Place, folder: JobFolder, plan: Plan
 ) -> None:
     """A mark that says other than the journal is refused, also where nothing is read there."""
-    await place.write(*LINES)
-    keep(folder, plan, 5)
+    await write_and_keep(place, folder, plan, 5)
     lines = folder.journal.read_bytes().splitlines(keepends=True)
     offset = sum(map(len, lines[:2]))
     chain = json.loads(lines[1])["chain"]
@@ -229,6 +241,35 @@ async def test_a_follower_believes_no_damage(place: Place, folder: JobFolder, pl
                 with folder.journal.open("r+b") as file:
                     file.write(whole.replace(b"71", b"73"))
                 assert follower.books() is None
+
+
+@pytest.mark.parametrize("lines", [LINES[:5], [STARTED, *LINES[3:5]]], ids=["taking", "keeping"])
+async def test_a_follower_that_cannot_keep_its_states_ends_no_job(
+    place: Place,
+    folder: JobFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[events.AnyEvent],
+) -> None:
+    """Where the disk for the states fails, the books are left to a reading of the whole journal."""
+    monkeypatch.setattr(checkpoint, "EVERY_LINES", 1)
+    plan = plan_of([*PAIRS, *(Pair(9, run) for run in range(30))])
+    with small(AT_ONCE):
+        async with place.writing() as journal:
+            history, states = states_told(lambda sink: read(folder.journal, sink), SCRATCH, plan)
+            with contextlib.closing(states):
+                async with Follower(folder, journal, history, states, SCRATCH) as follower:
+                    for line in lines:
+                        journal.write(line)
+                    await journal.durable()
+                    with monkeypatch.context() as full:
+                        full.setattr(os, "pwrite", no_space)
+                        assert follower.books() is None
+                    assert not folder.checkpoint.exists()
+                    assert follower.books() is None  # nor is it relied on later
+
+
+def no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_checkpoint_waits_for_lines_that_are_worth_it(folder: JobFolder) -> None:

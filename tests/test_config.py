@@ -31,12 +31,15 @@ from bulk_delete.config import (
     Retry,
     Seconds,
     Settings,
+    chosen,
+    config_place,
     find_key,
     is_loopback,
     load,
     parse_base_url,
     parse_rate,
     parse_seconds,
+    settings_of,
 )
 from bulk_delete.config.settings import parse_count, parse_factor, parse_max_failures
 from bulk_delete.config.watch import (
@@ -838,3 +841,34 @@ def test_several_rates_of_the_wrong_form(text: str) -> None:
 def test_the_time_that_calls_take(rate: str, calls: int, seconds: float) -> None:
     """A full hour is waited out before the next call."""
     assert parse_rate(rate).seconds_for(calls) == pytest.approx(seconds)
+
+
+def test_the_origin_is_that_of_the_value_in_force() -> None:
+    """The first place that has a setting gives its value and its origin."""
+    rate = ("limits", "rate")
+    first, second = {rate: Given("3/s", "--rate")}, {rate: Given("4/s", "a file")}
+    other = {("limits", "grace"): Given("9s", "a variable")}
+    found = chosen(first, other, second)
+    assert {name: given.origin for name, given in found.items()} == {
+        rate: "--rate",
+        ("limits", "grace"): "a variable",
+    }
+    assert settings_of(first, other, second).limits.rate.count == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "environ", "path", "rule"),
+    [
+        ("f.toml", {"BULK_DELETE_CONFIG": "v.toml"}, "f.toml", "--config"),
+        (None, {"BULK_DELETE_CONFIG": "v.toml"}, "v.toml", "BULK_DELETE_CONFIG"),
+        (None, {"XDG_CONFIG_HOME": "/x"}, "/x/bulk-delete/config.toml", "XDG_CONFIG_HOME"),
+        (None, {"XDG_CONFIG_HOME": "x"}, "/home/.config/bulk-delete/config.toml", "~/.config"),
+        (None, {}, "/home/.config/bulk-delete/config.toml", "~/.config"),
+    ],
+)
+def test_the_place_of_the_config(
+    flag: str | None, environ: dict[str, str], path: str, rule: str
+) -> None:
+    """The place is told by one rule, also when there is no file; a relative XDG folder is none."""
+    place = config_place(Path(flag) if flag else None, environ, Path("/home"))
+    assert (str(place.path), place.rule) == (path, rule)

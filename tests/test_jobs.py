@@ -200,12 +200,13 @@ def test_a_reviewed_plan(command: Command, sandbox: Running) -> None:
     (fingerprint,) = re.findall(r"fingerprint +(\w{64})", made.stdout)
     assert fingerprint in command.run("plan", "plan.jsonl").stdout
     approval = ("--expect", fingerprint, "--approved-by", "Grace Hopper", "--yes")
+    there = ("--rate", "2000/s", "--base-url")
     with sandbox(World.of(PAIRS)) as api:
-        done = command.run("run", "reviewed.toml", *approval, "--base-url", api.url)
+        done = command.run("run", "reviewed.toml", *approval, *there, api.url)
         assert done.returncode == 0, done.stderr
         assert api.left == set(PAIRS[:5])
         (command.home / "plan.jsonl").write_text('{"result_id": 1, "run_id": 2}\n')
-        other = command.run("run", "reviewed.toml", *approval, "--base-url", api.url)
+        other = command.run("run", "reviewed.toml", *approval, *there, api.url)
         assert other.returncode == 4
     assert command.journal("reviewed")[0]["approved_by"] == "Grace Hopper"
 

@@ -174,13 +174,13 @@ class Nights(RuleBasedStateMachine):
         with Reader(self.journal, writer := states_writer(SCRATCH, plan)) as reader:
             reader.go_on(lines=number)
             reader.end()
-            start = Position("", reader.history, {})
+            start = Position(reader.history, {})
         states = writer.states()
         writer = states.writer(SCRATCH)
         with Reader(self.journal, writer, start=start) as reader:
             reader.go_on(lines=1 + int(of_lines * 60))
             folder.checkpoint.unlink(missing_ok=True)
-            keep_checkpoint(folder, writer, reader.position())
+            keep_checkpoint(folder, writer, reader)
         writer.close()
         states.close()
         if not folder.checkpoint.exists():

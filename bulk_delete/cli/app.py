@@ -82,18 +82,8 @@ def plan(
     """
     from bulk_delete.cli.sending import show_plan  # noqa: PLC0415 - loads NumPy; --help does not
 
-    job_file = job_file_of(inputs)
-    settings = settings_of(given, job_file)
-    order = order_of(
-        inputs,
-        settings,
-        job_file,
-        datetime.now(UTC),
-        name=name,
-        expect=expect,
-        skip_failed=skip_failed,
-    )
-    show_plan(order, _state(settings), save=save, as_json=as_json)
+    order = _ordered(inputs, given, name=name, expect=expect, skip_failed=skip_failed)
+    show_plan(order, _state(order.settings), save=save, as_json=as_json)
 
 
 @app.command()
@@ -138,18 +128,10 @@ def run(
     from bulk_delete.cli.watched import light  # noqa: PLC0415 - likewise
     from bulk_delete.runner.job import open_job  # noqa: PLC0415 - likewise
 
-    job_file = job_file_of(inputs)
-    settings = settings_of(given, job_file)
-    order = order_of(
-        inputs,
-        settings,
-        job_file,
-        datetime.now(UTC),
-        name=name,
-        expect=expect,
-        skip_failed=skip_failed,
-        approved_by=approved_by,
+    order = _ordered(
+        inputs, given, name=name, expect=expect, skip_failed=skip_failed, approved_by=approved_by
     )
+    settings, job_file = order.settings, order.job_file
     state = _state(settings)
     if dry_run:
         show_plan(order, state, save=None, as_json=as_json)
@@ -277,6 +259,12 @@ def audit(
 
     name, settings, _ = job_of(job_name, given)
     return show_audit(name, settings, _state(settings), repair=repair, as_json=as_json)
+
+
+def _ordered(inputs: tuple[str, ...], given: dict[str, Any], **asked: Any) -> Order:  # noqa: ANN401 - click's
+    job_file = job_file_of(inputs)
+    settings = settings_of(given, job_file)
+    return order_of(inputs, settings, job_file, datetime.now(UTC), **asked)
 
 
 def _state(settings: Settings) -> Path:

@@ -66,9 +66,9 @@ def init(folder: Path | None, force: bool) -> None:  # noqa: FBT001 - click's
       bulk-delete init
       bulk-delete init --dir ~/clean-up
     """
-    from bulk_delete.runner.founding import found  # noqa: PLC0415 - --help needs it not
+    from bulk_delete.runner.first_files import write_first_files  # noqa: PLC0415 - --help needs it not
 
-    emit(found(folder, os.environ, home(), force=force))
+    emit(write_first_files(folder, os.environ, home(), force=force))
 
 
 @click.command()

@@ -11,7 +11,7 @@ from bulk_delete import __version__, report
 from bulk_delete.cli.options import flags_of, home
 from bulk_delete.cli.printing import emit
 from bulk_delete.config import ApiKey, Layer
-from bulk_delete.runner.checking import Surroundings, look
+from bulk_delete.runner.check import Surroundings, look
 
 _OF_PLAN = ("--base-url", "--state-dir")
 """Flags of ours that plan has as well."""

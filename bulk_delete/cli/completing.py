@@ -5,6 +5,7 @@ Imports nothing large: it runs at each press of the key.
 
 import contextlib
 import os
+from collections.abc import Callable
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -14,9 +15,15 @@ from bulk_delete.errors import Ending
 from bulk_delete.folder import state_dir
 from bulk_delete.runner.names import started_jobs
 
+Offer = Callable[[click.Context, str], list[CompletionItem]]
+"""What may stand where so much was typed."""
 
-class JobName(click.types.StringParamType):
-    """A job by its name, or, where no name fits, by its job file."""
+
+class Completed(click.types.StringParamType):
+    """A text for which something is offered. What it may be is for the settings to say."""
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
 
     def shell_complete(
         self,
@@ -24,64 +31,51 @@ class JobName(click.types.StringParamType):
         param: click.Parameter,  # noqa: ARG002 - click's
         incomplete: str,
     ) -> list[CompletionItem]:
-        jobs: list[str] = []
-        with contextlib.suppress(Ending, OSError):  # nobody reads words between two keys
-            settings = settings_of({"config_file": None, **ctx.params})
-            jobs = started_jobs(state_dir(settings.state.dir, os.environ, home()))
-        fitting = [CompletionItem(job) for job in jobs if job.startswith(incomplete)]
-        return fitting or [CompletionItem(incomplete, type="file")]
+        return self._offer(ctx, incomplete)
 
 
-class PathName(click.types.StringParamType):
-    """A name that the shell itself completes: of a `file`, or of a `dir`."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - click's
-        param: click.Parameter,  # noqa: ARG002 - click's
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        return [CompletionItem(incomplete, type=self._kind)]
+def _jobs(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the jobs by name, or, where no name fits, files: a job file will do as well."""
+    jobs: list[str] = []
+    with contextlib.suppress(Ending, OSError):  # nobody reads words between two keys
+        settings = settings_of({"config_file": None, **ctx.params})
+        jobs = started_jobs(state_dir(settings.state.dir, os.environ, home()))
+    fitting = [CompletionItem(job) for job in jobs if job.startswith(incomplete)]
+    return fitting or _files(ctx, incomplete)
 
 
-class Word(click.types.StringParamType):
-    """One of some words. What is none of them is for the settings to refuse."""
+def _files(_: click.Context, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="file")]
 
-    def __init__(self, words: tuple[str, ...]) -> None:
-        self._words = words
 
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - click's
-        param: click.Parameter,  # noqa: ARG002 - click's
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]
+def _folders(_: click.Context, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def _words(words: tuple[str, ...]) -> Offer:
+    return lambda _, typed: [CompletionItem(word) for word in words if word.startswith(typed)]
 
 
 def complete(app: click.Group) -> None:
     """Let the parameters of all commands be completed, each by its name or its metavar."""
     for command in app.commands.values():
         for param in command.params:
-            kind = _kind(param)
-            if kind and param.type is click.STRING:
-                param.type = kind
+            offer = _offer(param)
+            if offer and param.type is click.STRING:
+                param.type = Completed(offer)
 
 
-def _kind(param: click.Parameter) -> click.types.StringParamType | None:
+def _offer(param: click.Parameter) -> Offer | None:
     words = tuple((param.metavar or "").split("|"))
     match param.name, words:
         case "job_name", _:
-            return JobName()
+            return _jobs
         case ("inputs", _) | (_, ("FILE",)):
-            return PathName("file")
+            return _files
         case _, ("DIR",):
-            return PathName("dir")
+            return _folders
         case _ if len(words) > 1 and all(word.islower() for word in words):
-            return Word(words)
+            return _words(words)
         case _:
             return None
 

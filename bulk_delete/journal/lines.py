@@ -30,12 +30,6 @@ def parse(data: bytes, number: int) -> tuple[events.AnyEvent | None, datetime]:
 
     Raises DamagedError and UnknownLineError.
     """
-    try:
-        line = _line.decode(data)
-        if line.v == VERSION and line.n == number:
-            return line, line.ts
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass  # what it is, the longer way tells
     head, event = decode(data)
     if head.n != number:
         raise DamagedError(f"its number is {head.n}, not {number}")

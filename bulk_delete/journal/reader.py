@@ -21,12 +21,8 @@ _TAIL = 64
 
 
 class Position(msgspec.Struct):
-    """A place in a journal, up to which it was read and found sound, and what it told by then.
+    """A place in a journal, up to which it was read and found sound: what it told by then."""
 
-    `sha256` is that of all bytes before it.
-    """
-
-    sha256: str
     history: History
     open: dict[int, OpenBatch]
 
@@ -41,7 +37,7 @@ def read(
 ) -> History:
     """Replay a journal into a sink, or so many lines of it; an absent one is empty.
 
-    A position to start from must be one that `is_at` holds for. Stops at the first damage and
+    What stands before a position to start from is not looked at. Stops at the first damage and
     reports it. Raises InvalidInput for a line of an unknown version, an unknown `batch.*` event,
     and an event of a batch that was never sent.
     """
@@ -120,13 +116,17 @@ class Reader:
         self._replay.end()
 
     def position(self) -> Position:
-        """Return where it is. Raises OSError."""
+        """Return where it is, with a history that goes on as more is read."""
+        return Position(self.history, dict(self._replay.open))
+
+    def sha256(self) -> str:
+        """Return the digest (hex) of all bytes up to where it is. Raises OSError."""
         if self._file is None:
             raise FileNotFoundError(errno.ENOENT, "is not there", str(self._path))
         upto = self.history.end.offset
         _digest(self._file.fileno(), self._digest, self._digested, upto)
         self._digested = upto
-        return Position(self._digest.hexdigest(), self.history, dict(self._replay.open))
+        return self._digest.hexdigest()
 
     def _meets_mark(self) -> bool:
         """Tell whether the journal says at the mark what the mark says, as far as it is read."""
@@ -140,9 +140,8 @@ class Reader:
         return told_chain(tail) == mark.chain.encode()
 
 
-def is_at(path: Path, position: Position) -> bool:
-    """Tell whether a journal is, up to a position, what it was when that was taken."""
-    end = position.history.end
+def reaches(path: Path, end: Link, sha256: str) -> bool:
+    """Tell whether a journal has, up to a place, the bytes of that digest (hex) and its chain."""
     digest = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:
@@ -150,7 +149,7 @@ def is_at(path: Path, position: Position) -> bool:
             tail = os.pread(file.fileno(), _TAIL, end.offset - _TAIL)
     except (OSError, ValueError):
         return False
-    return digest.hexdigest() == position.sha256 and told_chain(tail) == end.chain.encode()
+    return digest.hexdigest() == sha256 and told_chain(tail) == end.chain.encode()
 
 
 def _digest(handle: int, digest: "hashlib._Hash", start: int, upto: int) -> None:

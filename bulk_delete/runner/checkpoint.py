@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import msgspec
 
+from bulk_delete import __version__
 from bulk_delete.folder import JobFolder, write_whole
-from bulk_delete.journal.reader import Position, is_at
+from bulk_delete.journal.reader import Position, Reader, reaches
 from bulk_delete.ledger import Sink
 from bulk_delete.store import (
     Plan,
@@ -32,6 +33,14 @@ BYTES_PER_LINE = 1000
 """A large checkpoint waits for more lines: it is not to write more than the journal does."""
 
 
+class _Told(msgspec.Struct):
+    """What a checkpoint tells of the journal besides the states, and the program that read it."""
+
+    program: str
+    sha256: str
+    position: Position
+
+
 def load_checkpoint(
     folder: JobFolder, plan: Plan, scratch: Scratch
 ) -> tuple[StatesWriter, Position] | None:
@@ -47,10 +56,11 @@ def load_checkpoint(
         if not parts or parts[0].figures.fingerprint != plan.figures.fingerprint:
             return None
         try:
-            position = msgspec.json.decode(kept.head.told, type=Position)
+            told = msgspec.json.decode(kept.head.told, type=_Told)
         except msgspec.DecodeError:
             return None
-        if not is_at(folder.journal, position):
+        end = told.position.history.end
+        if told.program != __version__ or not reaches(folder.journal, end, told.sha256):
             return None
         writer = StatesWriter(scratch)
         try:
@@ -61,7 +71,7 @@ def load_checkpoint(
         except BaseException:
             writer.close()
             raise
-        return writer, position
+        return writer, told.position
 
 
 def states_since(
@@ -80,9 +90,14 @@ def states_since(
     return states_told(lambda sink: tell(sink, None), scratch, plan)
 
 
-def keep_checkpoint(folder: JobFolder, writer: StatesWriter, position: Position) -> None:
-    """Write a checkpoint, where it would be of use. Raises JournalFailed."""
-    if (parts := writer.kept(msgspec.json.encode(position))) is not None:
+def keep_checkpoint(folder: JobFolder, writer: StatesWriter, reader: Reader) -> None:
+    """Write a checkpoint of what was read, where it would be of use.
+
+    Raises JournalFailed where it cannot be written; ScratchError and OSError where the states or
+    the journal cannot be read any more.
+    """
+    told = _Told(__version__, reader.sha256(), reader.position())
+    if (parts := writer.kept(msgspec.json.encode(told))) is not None:
         write_whole(folder.checkpoint, parts)
 
 

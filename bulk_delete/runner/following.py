@@ -1,6 +1,5 @@
 """Following the journal of a running job: its end, and the next start, need not read it all."""
 
-import contextlib
 from dataclasses import replace
 from typing import Self
 
@@ -38,13 +37,13 @@ class Follower:
         self._folder = folder
         self._journal = journal
         self._writer = states.writer(scratch)
-        start = Position("", replace(history, damage=None, calls_at=dict(history.calls_at)), {})
+        start = Position(replace(history, damage=None, calls_at=dict(history.calls_at)), {})
         try:
             self._reader = Reader(folder.journal, self._writer, start=start)
         except BaseException:
             self._writer.close()
             raise
-        self._kept_lines = 0
+        self._kept_lines = 0  # so the next start is soon spared what this one had to read
         self._broken = False
 
     async def __aenter__(self) -> Self:
@@ -77,6 +76,8 @@ class Follower:
             return None
         if self._is_worth_it():
             self._keep()
+        if self._broken:
+            return None
         self._reader.end()
         return self._reader.history, self._writer.states()
 
@@ -87,7 +88,7 @@ class Follower:
         try:
             self._reader.go_on(lines=lines, upto=upto)
             self._broken = self._reader.history.damage is not None
-        except (InvalidInput, ScratchError):
+        except (InvalidInput, ScratchError, OSError):
             self._broken = True  # the end of the job reads it all anew, and tells
 
     def _is_worth_it(self) -> bool:
@@ -97,5 +98,9 @@ class Follower:
     def _keep(self) -> None:
         """Write a checkpoint. That it fails means no harm: then more is read at the next start."""
         self._kept_lines = self._reader.history.end.lines
-        with contextlib.suppress(OSError, JournalFailed):
-            keep_checkpoint(self._folder, self._writer, self._reader.position())
+        try:
+            keep_checkpoint(self._folder, self._writer, self._reader)
+        except JournalFailed:
+            pass
+        except (OSError, ScratchError):
+            self._broken = True  # the states can no more be relied on

@@ -5,7 +5,8 @@ Nothing but a saved plan has a name: whatever ends the process, nothing else is 
 
 from bulk_delete.store.build import Builder
 from bulk_delete.store.kept import Kept, open_kept
-from bulk_delete.store.plan_file import Plan, SpoiltPlanError, open_plan, open_sound_plan
+from bulk_delete.store.plan_file import Plan, SpoiltPlanError
+from bulk_delete.store.saved_plan import open_plan, open_sound_plan
 from bulk_delete.store.scratch import Scratch, ScratchError
 from bulk_delete.store.states import (
     States,

@@ -108,6 +108,7 @@ class ScratchBytes:
         self._scratch = scratch
         self._handle = file.fileno()
         self._pages: dict[int, bytearray] = {}
+        self._changed: set[int] = set()
         self.size = size
 
     def read(self, offset: int, count: int) -> bytes:
@@ -132,6 +133,7 @@ class ScratchBytes:
         if at + size <= _PAGE and offset + size <= self.size:
             page = self._pages.get(number) or self._page(number)
             page[at : at + size] = data
+            self._changed.add(number)
             return
         if size <= _PAGE and offset + size <= self.size:
             view, first = memoryview(data), _PAGE - at
@@ -151,10 +153,11 @@ class ScratchBytes:
         return page
 
     def _flush(self) -> None:
-        """Write what is kept in memory, and forget it."""
-        pages, self._pages = self._pages, {}
-        for number, page in pages.items():
-            _write(self._file, self._scratch, number * _PAGE, memoryview(page))
+        """Write what was changed in memory, and forget all of it."""
+        for number in sorted(self._changed):
+            _write(self._file, self._scratch, number * _PAGE, memoryview(self._pages[number]))
+        self._changed.clear()
+        self._pages.clear()
 
     def fill(self, parts: Iterable[bytes]) -> None:
         """Write parts one after the other, from the start on. Raises ScratchError."""

@@ -18,7 +18,8 @@ from bulk_delete.model import Before, Pair, State, Verdict
 from bulk_delete.store.coded import CodedPlan
 from bulk_delete.store.kept import VERSION as KEPT_VERSION
 from bulk_delete.store.kept import Kept, KeptHead, sealed
-from bulk_delete.store.plan_file import Plan, copied_plan
+from bulk_delete.store.plan_file import Plan
+from bulk_delete.store.saved_plan import copied_plan
 from bulk_delete.store.scratch import Scratch
 from bulk_delete.store.strays import Strays
 from bulk_delete.store.verdicts import Verdicts

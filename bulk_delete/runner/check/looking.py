@@ -38,8 +38,8 @@ from bulk_delete.config import (
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.model import Reading
 from bulk_delete.report import ChosenSetting
-from bulk_delete.runner.findings import Findings
-from bulk_delete.runner.hearing import compare_clocks, hear
+from bulk_delete.runner.check.findings import Findings
+from bulk_delete.runner.check.hearing import compare_clocks, hear
 
 LITTLE_ROOM = 100 * 10**6
 """Bytes free, below which a larger job may not find room for its journal."""

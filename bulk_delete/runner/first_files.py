@@ -17,10 +17,12 @@ from bulk_delete.config import (
 )
 from bulk_delete.errors import InvalidInput
 
-JOB_NAME = "first.toml"
+_JOB_FILE = "first.toml"
 
 
-def found(folder: Path | None, environ: Mapping[str, str], home: Path, *, force: bool) -> str:
+def write_first_files(
+    folder: Path | None, environ: Mapping[str, str], home: Path, *, force: bool
+) -> str:
     """Write a configuration and a job file; return the words for what was done and what is next.
 
     Raises InvalidInput where one is there already and not to be replaced, or cannot be written.
@@ -29,7 +31,7 @@ def found(folder: Path | None, environ: Mapping[str, str], home: Path, *, force:
     config = folder / "config.toml" if folder else place.path
     if not folder and not config.is_absolute() and not place.named:
         raise InvalidInput("there is no home to write to; say where with --dir")
-    files = {config: first_config(), config.parent / JOB_NAME: FIRST_JOB}
+    files = {config: first_config(), config.parent / _JOB_FILE: FIRST_JOB}
     for path in files:
         if os.path.lexists(path) and not force:
             raise InvalidInput(
@@ -47,7 +49,7 @@ def found(folder: Path | None, environ: Mapping[str, str], home: Path, *, force:
         ) from None
     lines = [f"Kept {path} as {old}" for old, path in kept]
     lines += [f"Wrote {path}" for path in files]
-    lines += ["", "Next:", *_next(config, config.parent / JOB_NAME, environ, home)]
+    lines += ["", "Next:", *_next(config, config.parent / _JOB_FILE, environ, home)]
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ from bulk_delete.model import (
     Visible,
 )
 from bulk_delete.model import KeyRejected as Unauthorized
-from bulk_delete.runner.findings import Findings
+from bulk_delete.runner.check.findings import Findings
 
 SKEW_S = 5.0
 """Seconds that the clocks may be apart before it is worth a word."""

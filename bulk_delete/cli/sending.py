@@ -33,26 +33,25 @@ def send(
     job: Job, key: ApiKey, approved_by: str, *, quiet: bool, beacon: Beacon | None = None
 ) -> report.Summary:
     """Send what is left to do, shown by a beacon if there is one; return how it ended."""
-    from bulk_delete.cli.screen import log_line, watcher_for  # noqa: PLC0415 - plan needs no screen
-    from bulk_delete.cli.watched import beside  # noqa: PLC0415 - likewise
+    from bulk_delete.cli.screen import watcher_for  # noqa: PLC0415 - plan needs no screen
+    from bulk_delete.cli.watched import Beside  # noqa: PLC0415 - likewise
     from bulk_delete.runner.execution import execute  # noqa: PLC0415 - loads aiohttp
 
-    watcher = watcher_for(job.order.settings.log, quiet=quiet)
+    screen = watcher = watcher_for(job.order.settings.log, quiet=quiet)
     summary = None
-    if beacon:
-        watcher = beside(watcher, beacon, job)
-    counts = job.todo.counts
-    watcher.log(
-        "info", "job.started", {"job": job.name, "runs": counts.planned, "calls": counts.batches}
-    )
     try:
+        if beacon and (other := beacon.started(job, screen.log)):
+            watcher = Beside(screen, other)
+        counts = job.todo.counts
+        begun = {"job": job.name, "runs": counts.planned, "calls": counts.batches}
+        watcher.log("info", "job.started", begun)
         summary = execute(job, key, approved_by, watcher)
+        level = "error" if summary.exit_code else "info"
+        watcher.log(level, "job.finished", summary.headline())
     finally:
-        watcher.close()
         if beacon:
             beacon.finished(summary)
-    level = "error" if summary.exit_code else "info"
-    log_line(job.order.settings.log, level, "job.finished", summary.headline(), quiet=quiet)
+        watcher.close()
     return summary
 
 

@@ -1,16 +1,15 @@
 """A job is shown to those who are not there, beside its screen."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from bulk_delete.cli.courier import Courier
 from bulk_delete.cli.found import Found
 from bulk_delete.config import Log
 from bulk_delete.runner.beacon import Beacon
-from bulk_delete.runner.job import Job
 from bulk_delete.runner.order import Order
 from bulk_delete.runner.watching import Progress, Watcher
 from bulk_delete.signals import ending
@@ -29,7 +28,7 @@ def light(order: Order) -> Beacon:
 def put_out(found: Found, exit_code: int) -> None:
     """Tell outside how the command ended; a signal may cut that short, and changes nothing."""
     for beacon in found.beacons:
-        with ending(exit_code):
+        with contextlib.suppress(Exception), ending(exit_code):
             beacon.ended(exit_code)
 
 
@@ -49,14 +48,7 @@ class Beside:
         self._screen.log(level, event, fields)
 
     def close(self) -> None:
-        self._other.close()
         self._screen.close()
-
-
-def beside(screen: Watcher, beacon: Beacon, job: Job) -> Watcher:
-    """Return a watcher that keeps the metrics as well, where they are asked for."""
-    keeper = beacon.started(job, screen.log)
-    return Beside(screen, Courier(keeper)) if keeper else screen
 
 
 def _log_of(log: Log) -> Callable[[str, str, Mapping[str, Any]], None]:

@@ -3,9 +3,11 @@
 Nothing in here ends a job, or changes how it ends: what cannot be told goes to the log.
 """
 
+import contextlib
 import importlib.util
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,10 +17,12 @@ from bulk_delete.config import HookUrl, Notify
 from bulk_delete.errors import Bug, Ending, InvalidInput
 from bulk_delete.model import JOB_NAME
 from bulk_delete.report.notices import Notice, Occasion
+from bulk_delete.runner.courier import Courier
 from bulk_delete.runner.intake import job_name
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.keeping import Keeper
 from bulk_delete.runner.order import Order
+from bulk_delete.runner.watching import Watcher
 
 if TYPE_CHECKING:
     from bulk_delete.notify import Kind, Messenger  # hardly anybody needs it
@@ -48,10 +52,12 @@ class Beacon:
         self._summary: report.Summary | None = None
         self._ending: Ending | None = None
         self._messenger: Messenger | None = None
-        self._keeper: Keeper | None = None
+        self._metrics: tuple[Keeper, Courier] | None = None
         if self._job and (file := order.settings.metrics.file):
-            path = Path(str(file).replace("{job}", self._job))
-            self._keeper = Keeper(path, self._job, order.settings.metrics.interval, log)
+            with self._harmless("metrics.unwritable", {"file": str(file)}):
+                path = Path(str(file).replace("{job}", self._job))
+                keeper = Keeper(path, self._job, order.settings.metrics.interval, log)
+                self._metrics = keeper, Courier(keeper)
 
     def __enter__(self) -> Self:
         return self
@@ -66,28 +72,33 @@ class Beacon:
         """See to it that the notifications can be sent. Raises InvalidInput."""
         self._addresses = addresses_of(self._settings.notify)
 
-    def started(self, job: Job, log: Log) -> Keeper | None:
+    def started(self, job: Job, log: Log) -> Watcher | None:
         """Tell that sending begins; return what keeps the metrics meanwhile, if it is asked for.
 
         `log` takes what goes wrong until it is `finished`.
         """
         self._notify("start", _STARTED, None, "")
-        if self._keeper:
-            self._keeper.begin(job, log)
-        return self._keeper
+        if self._metrics is None:
+            return None
+        keeper, courier = self._metrics
+        courier.hand(partial(keeper.begin, job, log))
+        return courier
 
     def finished(self, summary: report.Summary | None) -> None:
         """Tell that nothing more is sent; there is no summary where it ended before a call."""
         self._summary = summary
-        if self._keeper:
-            self._keeper.finish(summary, self._log)
+        if self._metrics:
+            keeper, courier = self._metrics
+            courier.hand(partial(keeper.finish, summary, self._log))
 
     def ended(self, exit_code: int) -> None:
         """Tell how the command ended."""
         if self._job is None:
             return
-        if self._keeper:
-            self._keeper.judge(exit_code)
+        if self._metrics:
+            keeper, courier = self._metrics
+            courier.hand(partial(keeper.judge, exit_code))
+            courier.close()
         outcome, reason = self._end(exit_code)
         self._wait()  # so that a start is not heard after its end
         if exit_code not in self._settings.notify.quiet_codes:
@@ -114,23 +125,36 @@ class Beacon:
         addresses = self._addresses if occasion in notify.apprise_at else ()
         if self._job is None or not (url or addresses):
             return
-        from bulk_delete.notify import Hook, Letter, Messenger, Parcel  # noqa: PLC0415 - hardly anybody needs it
+        with self._harmless("notify.failed", {"to": f"notify.{occasion}"}):
+            from bulk_delete.notify import Hook, Letter, Messenger, Parcel  # noqa: PLC0415 - hardly anybody needs it
 
-        notice = Notice(occasion, self._job, platform.node(), reason, outcome, code, self._summary)
-        hooks: tuple[Hook, ...] = ()
-        if url:
-            name = f"notify.{occasion} ({url})"
-            hooks = (Hook(name, url.url, notify.method, report.notice_json(notice)),)
-        letter = None
-        if addresses:
-            title, text = report.notice_title(notice), report.notice_text(notice)
-            letter = Letter(addresses, title, text, _KINDS[occasion])
-        self._messenger = Messenger(Parcel(hooks, letter), self._environ)
+            notice = Notice(
+                occasion, self._job, platform.node(), reason, outcome, code, self._summary
+            )
+            hooks: tuple[Hook, ...] = ()
+            if url:
+                name = f"notify.{occasion} ({url})"
+                hooks = (Hook(name, url.url, notify.method, report.notice_json(notice)),)
+            letter = None
+            if addresses:
+                title, text = report.notice_title(notice), report.notice_text(notice)
+                letter = Letter(addresses, title, text, _KINDS[occasion])
+            self._messenger = Messenger(Parcel(hooks, letter), self._environ)
 
     def _wait(self) -> None:
         messenger, self._messenger = self._messenger, None
-        for failed in messenger.wait() if messenger else ():
-            self._log("error", "notify.failed", {"to": failed.place, "reason": failed.reason})
+        with self._harmless("notify.failed", {}):
+            for failed in messenger.wait() if messenger else ():
+                self._log("error", "notify.failed", {"to": failed.place, "reason": failed.reason})
+
+    @contextlib.contextmanager
+    def _harmless(self, event: str, fields: Mapping[str, str]) -> Iterator[None]:
+        """Inside, whatever goes wrong is told, by its kind alone: its words may have an address."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - what is not the job's never ends it
+            with contextlib.suppress(Exception):
+                self._log("error", event, {**fields, "reason": type(error).__name__})
 
 
 def addresses_of(notify: Notify) -> tuple[str, ...]:

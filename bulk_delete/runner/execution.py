@@ -99,7 +99,6 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     endings.append(failure)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
                     endings.append(_unforeseen(error, key, watcher))
-                watcher.close()
                 seconds = round(time.monotonic() - started, 3)
                 summary = await close_books(
                     job, journal, follower, execution, standings, endings, seconds

@@ -1,4 +1,7 @@
-"""Keeps a metrics file while a job runs, and tells in it how each start ended."""
+"""Keeps a metrics file while a job runs, and tells in it how each start ended.
+
+A disk may stand still, so all of it is done in a courier's thread.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -32,7 +35,7 @@ class Keeper:
         self._every_s = every_s
         self._log_line = log
         self._clock = clock
-        self._told = False
+        self._told = self._is_over = False
         self._began = self._written_at = 0.0
         self._counts: Mapping[str, int] = {}
         self._latest = Progress(0, {}, 0, 0, 0, 0.0, None, 0.0, None, None, "")
@@ -51,7 +54,7 @@ class Keeper:
 
     def show(self, progress: Progress) -> None:
         self._latest = progress
-        if self._clock() - self._written_at >= self._every_s:
+        if not self._is_over and self._clock() - self._written_at >= self._every_s:
             self._write_progress(running=True)
 
     def log(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
@@ -67,6 +70,7 @@ class Keeper:
     ) -> None:
         """Tell that the execution is over; the books rule over what was seen while it ran."""
         self._log_line = log
+        self._is_over = True
         if summary is None:
             self._write_progress(running=False)
             return
@@ -113,12 +117,13 @@ class Keeper:
         )
 
     def _write(self, told: Execution | Verdict) -> None:
-        from bulk_delete.metrics.textfile import write  # noqa: PLC0415 - hardly anybody needs it
-
         try:
+            from bulk_delete.metrics.textfile import write  # noqa: PLC0415 - hardly anybody needs it
+
             other = write(self._path, told)
-        except OSError as error:
-            self._tell_once("metrics.unwritable", {"reason": error.strerror or str(error)})
+        except Exception as error:  # noqa: BLE001 - nothing that goes wrong with it ends a job
+            why = error.strerror if isinstance(error, OSError) else None
+            self._tell_once("metrics.unwritable", {"reason": why or type(error).__name__})
         else:
             if other:
                 self._tell_once("metrics.shared", {"with": other, "cure": "put {job} in its name"})

@@ -14,10 +14,11 @@ import pytest
 
 from bulk_delete.model import Pair
 from bulk_delete.sandbox import Faults, World
-from tests.conftest import KEY, Command, Sandbox, write_csv
+from tests.conftest import KEY, NO_BYTECODE, Command, Sandbox, write_csv
 from tests.e2e.test_interruption import finish, wait_for_calls, wait_until
 from tests.hooks import Hooks, listening
 from tests.test_metrics import samples
+from tests.torture.trial import INJECT
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
 
@@ -158,7 +159,7 @@ def test_a_full_disk(command: Command, sandbox: Running) -> None:
         words = ("run", "runs.csv", "--yes", "--metrics-file", "runs.prom", "--rate", "300/s")
         done = subprocess.run(
             command.line(*words, "--base-url", api.url),
-            env=command.environ,
+            env=command.environ | NO_BYTECODE,
             cwd=command.home,
             capture_output=True,
             text=True,
@@ -172,6 +173,20 @@ def test_a_full_disk(command: Command, sandbox: Running) -> None:
     left = sum(value for name, value in found.items() if "kind=delete" in name)
     accepted = found["bulk_delete_calls_total{kind=delete,status=204}"]
     assert 0 < accepted <= len(api.calls) <= left
+
+
+def test_no_memory_for_another_thread(command: Command, sandbox: Running) -> None:
+    """Where threads die before they begin, once it sends, the job ends as ever, and all is told."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api, listening() as hooks:
+        environ = notifying(hooks, success="/error")
+        environ |= {"INJECTED_FAULT": '{"call": "thread"}', "PYTHONPATH": str(INJECT)}
+        done = start(command, api, **environ)
+    assert done.returncode == 0, done.stderr
+    agree(command)
+    finished, failed = done.stderr.splitlines()[-2:]
+    assert "[info] job.finished" in finished
+    assert "[error] notify.failed" in failed
 
 
 def test_metrics_that_cannot_be_written(command: Command, sandbox: Running) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from bulk_delete import __version__, report
+from bulk_delete.cli.found import Found
 from bulk_delete.cli.options import flags_of, home
 from bulk_delete.cli.printing import emit
-from bulk_delete.config import ApiKey, Layer
+from bulk_delete.config import Layer
 from bulk_delete.runner.check import Surroundings, look
 
 _OF_PLAN = ("--base-url", "--state-dir")
@@ -23,7 +24,7 @@ def show_check(
     """Print how each thing stands; return the exit code."""
     config = given.pop("config_file")
     flags = flags_of(given)
-    keys: list[ApiKey] = click.get_current_context().ensure_object(list)
+    keys = click.get_current_context().ensure_object(Found).keys
     found = look(
         Surroundings(flags, config, job_file, dict(os.environ), home()),
         offline=offline,

@@ -4,7 +4,15 @@ from bulk_delete.config.example import FIRST_JOB, first_config
 from bulk_delete.config.files import Given, Layer, is_there, nearest, vendor_config
 from bulk_delete.config.job_file import JobFile, is_job_file, read_job_file
 from bulk_delete.config.key import ApiKey, exposure, find_key
-from bulk_delete.config.load import Place, chosen, config_place, layers_of, load, settings_of
+from bulk_delete.config.load import (
+    SECRET,
+    Place,
+    chosen,
+    config_place,
+    layers_of,
+    load,
+    settings_of,
+)
 from bulk_delete.config.settings import (
     Api,
     Factor,
@@ -27,6 +35,7 @@ from bulk_delete.config.watch import HookUrl
 
 __all__ = [
     "FIRST_JOB",
+    "SECRET",
     "Api",
     "ApiKey",
     "Factor",

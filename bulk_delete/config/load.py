@@ -48,7 +48,13 @@ PREFIX = "BULK_DELETE_"
 CONFIG_VARIABLE = "BULK_DELETE_CONFIG"
 VENDOR_URL_VARIABLE = "CEKURA_API_URL"
 
-_SECRET = frozenset(("notify", key) for key in ("start", "success", "failure", "apprise"))
+SECRET = frozenset(
+    {
+        ("api", "key_command"),
+        *(("notify", key) for key in ("start", "success", "failure", "apprise")),
+    }
+)
+"""Settings whose values may hold a secret."""
 
 
 def all_settings() -> dict[Named, Any]:
@@ -220,7 +226,7 @@ def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - 
 def _may_tell(name: Named, value: str) -> bool:
     """Tell whether a value may have a password or a key in it: in a URL, or in the place of one."""
     odd = name == ("api", "base_url") and ("?" in value or "://" not in value)
-    return odd or "@" in value or name in _SECRET
+    return odd or "@" in value or name in SECRET
 
 
 def _choice(choices: tuple[str, ...], value: object) -> object:

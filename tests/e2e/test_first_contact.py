@@ -206,8 +206,11 @@ def test_settings_are_told_with_their_origins(command: Command) -> None:
         BULK_DELETE_LIMITS_CONCURRENCY="2",
         BULK_DELETE_GUARDS_MAX_RUNS="8",
         BULK_DELETE_LIMITS_RATE="4/s",
+        BULK_DELETE_NOTIFY_SUCCESS="https://hooks.example/s3cret",
+        BULK_DELETE_NOTIFY_APPRISE="mailto://me:s3cret@home",
     )
     assert code == 0
+    assert "s3cret" not in str(told)
     assert "s3cret" not in json.dumps(told)
     found = {one["name"]: (one["value"], one["origin"]) for one in told["settings"]}
     assert found == {
@@ -218,6 +221,8 @@ def test_settings_are_told_with_their_origins(command: Command) -> None:
         "limits.concurrency": ("2", "BULK_DELETE_LIMITS_CONCURRENCY"),
         "retry.base": ("20ms", "BULK_DELETE_RETRY_BASE"),
         "guards.max_runs": ("8", "BULK_DELETE_GUARDS_MAX_RUNS"),
+        "notify.success": ("(not shown)", "BULK_DELETE_NOTIFY_SUCCESS"),
+        "notify.apprise": ("(not shown)", "BULK_DELETE_NOTIFY_APPRISE"),
     }
     assert "--config" in told["configuration"]["found"]
     assert "api.key_command" in told["key"]["found"]

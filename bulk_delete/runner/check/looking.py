@@ -22,6 +22,7 @@ import anyio
 from bulk_delete import __version__, folder
 from bulk_delete.client import open_client, proxy_for
 from bulk_delete.config import (
+    SECRET,
     Api,
     ApiKey,
     Layer,
@@ -43,9 +44,6 @@ from bulk_delete.runner.check.hearing import compare_clocks, hear
 
 LITTLE_ROOM = 100 * 10**6
 """Bytes free, below which a larger job may not find room for its journal."""
-
-_SECRET = {("api", "key_command")}
-"""Settings whose values may hold a secret."""
 
 _LIBRARIES = ("aiohttp", "anyio", "click", "msgspec", "numpy")
 
@@ -102,7 +100,7 @@ def _configuration(around: Surroundings, findings: Findings) -> Settings | None:
     findings.settings = tuple(
         ChosenSetting(
             f"{section}.{key}",
-            "(not shown)" if (section, key) in _SECRET else str(given.value),
+            "(not shown)" if (section, key) in SECRET else str(given.value),
             given.origin,
         )
         for (section, key), given in chosen(*layers).items()

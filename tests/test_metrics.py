@@ -131,6 +131,44 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "a.prom").is_symlink()
 
 
+def test_a_writer_that_was_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that another overtakes in the middle of writing leaves the file whole all the same."""
+    sync, path, due = os.fsync, tmp_path / "a.prom", [True]
+
+    def overtaken(handle: int) -> None:
+        sync(handle)
+        if due and due.pop():
+            with monkeypatch.context() as another:
+                another.setattr("os.getpid", lambda: 1)
+                another.setattr("time.sleep", lambda _: None)
+                write(path, Verdict("nightly", 7, 200.0))
+            assert samples(path)["bulk_delete_last_exit_code"] == 7
+
+    monkeypatch.setattr("os.fsync", overtaken)
+    write(path, EXECUTION)
+    assert samples(path)["bulk_delete_running"] == 1
+    assert [found.name for found in tmp_path.iterdir()] == ["a.prom"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+def test_writing_that_is_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]
+) -> None:
+    """The old file stays, and nothing beside it."""
+    path = tmp_path / "a.prom"
+    write(path, Verdict("nightly", 7, 200.0))
+    before = path.read_bytes()
+
+    def broken(_: int) -> None:
+        raise stop
+
+    monkeypatch.setattr("os.fsync", broken)
+    with pytest.raises(stop):
+        write(path, EXECUTION)
+    assert path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.prom"]
+
+
 def test_a_folder_that_is_held_is_not_waited_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,8 +81,10 @@ def _last_success(families: dict[str, Metric]) -> float:
 
 
 def _put(path: Path, text: bytes) -> None:
-    new = path.with_name(f".{path.name}.new")  # node_exporter reads no name that ends so
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    # node_exporter reads no name that ends so. Each process has one of its own: who was not waited
+    # for may still be writing.
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         with open(os.open(new, flags, READABLE), "wb") as file:  # noqa: PTH123 - a handle
             os.fchmod(file.fileno(), READABLE)
@@ -90,7 +92,7 @@ def _put(path: Path, text: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             new.unlink()
         raise

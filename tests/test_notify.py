@@ -1,7 +1,9 @@
 """The messenger: its own process, against a server that answers in several ways."""
 
 import os
+import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +78,24 @@ def test_at_the_deadline_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason == "it took over 0.5 s"
     assert messenger._process
     assert messenger._process.returncode == -9
+
+
+def test_what_it_leaves_behind_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A process of a plugin's, in a session of its own and with the pipe, holds nobody up."""
+    monkeypatch.setattr("bulk_delete.notify.messenger.DEADLINE_S", 0.5)
+    monkeypatch.setattr("bulk_delete.notify.messenger.GRACE_S", 0.1)
+    pids = tmp_path / "pid"
+    os.mkfifo(pids)
+    (tmp_path / "plugin").write_text(f"#!/bin/sh\nexec setsid sh -c 'echo $$ > {pids}; sleep 50'\n")
+    (tmp_path / "plugin").chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "plugin"))
+    messenger = Messenger(Parcel((hook("http://127.0.0.1:9/"),)), ENVIRON)
+    left = int(pids.read_text())
+    ((_, reason),) = [(told.place, told.reason) for told in messenger.wait()]
+    os.kill(left, signal.SIGKILL)
+    assert reason == "it took over 0.5 s"
 
 
 def test_apprise_sends_title_and_text() -> None:

@@ -16,6 +16,9 @@ import msgspec
 
 from bulk_delete.notify.parcel import DEADLINE_S, Delivery, Parcel, Undelivered
 
+GRACE_S = 1.0
+"""For a process that was killed to be gone."""
+
 _OURS = ("CEKURA_", "BULK_DELETE_")
 """Variables that hold the key, and the addresses."""
 
@@ -66,5 +69,16 @@ class Messenger:
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            told = process.communicate()[0]
+            told = _rest(process)
         return told
+
+
+def _rest(process: subprocess.Popen[bytes]) -> bytes:
+    """Take what it has told until it was killed, but wait for nobody it has left behind."""
+    try:
+        return process.communicate(timeout=GRACE_S)[0]
+    except subprocess.TimeoutExpired as late:
+        if process.stdout:
+            process.stdout.close()
+        process.poll()
+        return late.stdout or b""

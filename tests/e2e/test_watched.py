@@ -201,6 +201,51 @@ def test_metrics_that_cannot_be_written(command: Command, sandbox: Running) -> N
     assert "No such file or directory" in line
 
 
+STILL = """
+import threading
+from bulk_delete.metrics import textfile
+
+textfile.write = lambda *_: threading.Event().wait()
+"""
+
+
+def test_a_disk_that_stands_still(command: Command, sandbox: Running) -> None:
+    """Where the metrics are never written the job begins, goes on and ends as ever."""
+    (command.home / "sitecustomize.py").write_text(STILL)
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        done = start(command, api, PYTHONPATH=str(command.home))
+    assert (done.returncode, api.left) == (0, set()), done.stderr
+    assert "job.finished" in done.stderr
+
+
+BROKEN = """
+from bulk_delete.metrics import textfile
+from bulk_delete.notify import messenger
+
+def broken(*_, **__):
+    raise MemoryError("s3cr3t")
+
+textfile.write = messenger.subprocess.Popen = broken
+"""
+
+
+def test_whatever_goes_wrong_outside_is_told(command: Command, sandbox: Running) -> None:
+    """An unforeseen error in metrics and notifications changes no job; its kind is told."""
+    (command.home / "sitecustomize.py").write_text(BROKEN)
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api, listening() as hooks:
+        environ = notifying(hooks, start="/ok/start", success="/ok/done")
+        done = start(command, api, "--quiet", PYTHONPATH=str(command.home), **environ)
+    assert (done.returncode, api.left) == (0, set()), done.stderr
+    told = sorted(line.split("[error] ")[1] for line in done.stderr.splitlines())
+    assert told == [
+        "metrics.unwritable file=runs.prom reason=MemoryError",
+        "notify.failed reason=MemoryError to=notify.start",
+        "notify.failed reason=MemoryError to=notify.success",
+    ]
+
+
 def test_a_metrics_file_must_be_one(command: Command) -> None:
     """A name that node_exporter would not read is refused, as --metrics-file runs.csv might be."""
     write_csv(command.home / "runs.csv", PAIRS)

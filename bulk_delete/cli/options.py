@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from bulk_delete.cli.found import Found
 from bulk_delete.config import (
     Given,
     JobFile,
@@ -117,7 +118,10 @@ def settings_of(given: dict[str, Any], job_file: JobFile | None = None) -> Setti
     """Take the settings' flags out of the command's arguments and put the settings together."""
     config = given.pop("config_file")
     layer = flags_of(given)
-    return load(layer, config, os.environ, home(), job_file.layer if job_file else None)
+    settings = load(layer, config, os.environ, home(), job_file.layer if job_file else None)
+    if context := click.get_current_context(silent=True):
+        context.ensure_object(Found).log = settings.log
+    return settings
 
 
 def flags_of(given: dict[str, Any]) -> Layer:

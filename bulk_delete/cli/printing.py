@@ -4,9 +4,13 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from bulk_delete.plain import plain, printable
+
+if TYPE_CHECKING:
+    from bulk_delete.config import Log  # so that an interrupt while loading is told as one
 
 
 def prepare_streams() -> None:
@@ -53,9 +57,36 @@ def to_stderr() -> Iterator[None]:
         _silence(2)
 
 
-def complain(reason: str, listing: str = "") -> None:
-    """Say what is wrong in one line, whatever stands in it, and below it what it is about."""
-    tell(f"bulk-delete: {printable(reason)}" + (f":\n{listing}\n" if listing else "\n"))
+def complain(
+    reason: str, listing: str = "", *, code: int | None = None, log: "Log | None" = None
+) -> None:
+    """Say what is wrong in one line, whatever stands in it, and below it what it is about.
+
+    `code` is how the command ends with it; without one it is a warning.
+    """
+    fields: dict[str, Any] = {} if code is None else {"exit_code": code}
+    fields["reason"] = reason
+    if listing:
+        fields["listing"] = listing.splitlines()
+    words = f"bulk-delete: {printable(reason)}" + (f":\n{listing}\n" if listing else "\n")
+    kind = "warning" if code is None else "error"
+    say(kind, kind, fields, words, log)
+
+
+def say(
+    level: str, event: str, fields: Mapping[str, Any], words: str, log: "Log | None" = None
+) -> None:
+    """Tell the operator a fact: in words, or where the log is JSON as a line of it."""
+    if log is None:
+        from bulk_delete.cli.found import log_in_force  # noqa: PLC0415 - loads click
+
+        log = log_in_force()
+    if log.format == "json":
+        from bulk_delete.cli.screen import make_logger, write_line  # noqa: PLC0415 - loads Rich
+
+        getattr(make_logger(log, "info", write_line, colors=False), level)(event, **fields)
+    else:
+        tell(words)
 
 
 def _silence(descriptor: int) -> None:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from bulk_delete import report
-from bulk_delete.cli.printing import emit, tell
+from bulk_delete.cli.printing import emit, say, tell
 from bulk_delete.config import ApiKey
 from bulk_delete.errors import InvalidInput, Refused
 from bulk_delete.runner.beacon import Beacon
@@ -25,7 +25,8 @@ def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) ->
     if as_json:
         return
     if view.rejects:
-        tell(f"Left out:\n{report.rejects_text(view.rejects, view.bad_rows)}\n")
+        listed = report.rejects_text(view.rejects, view.bad_rows)
+        say("warning", "rows.left_out", view.left_out(), f"Left out:\n{listed}\n")
     emit(f"To send this and nothing else:\n  {view.command}\n")
 
 
@@ -74,7 +75,7 @@ def approved(job: Job, *, yes: bool, quiet: bool) -> str:
     if file and not file.confirm and not yes:
         unasked = f"confirm = false in {file.path}"
     if not quiet or not unasked:
-        tell(report.plan_text(job.view))
+        _show(job)
     runs = job.todo.plan.figures.runs
     if runs == 0:
         return "nothing to approve"
@@ -92,4 +93,8 @@ def approved(job: Job, *, yes: bool, quiet: bool) -> str:
 def show_rest(job: Job, *, quiet: bool) -> None:
     """Show what is left to do of a job that was approved before."""
     if not quiet:
-        tell(report.plan_text(job.view))
+        _show(job)
+
+
+def _show(job: Job) -> None:
+    say("info", "plan", job.view.as_dict(), report.plan_text(job.view))

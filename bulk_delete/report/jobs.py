@@ -39,6 +39,10 @@ class PlanView:
         counts, ids = self.counts._asdict(), dict(self.ids)
         return {**asdict(self), "counts": counts, "ids": ids, "rejects": rejects}
 
+    def left_out(self) -> dict[str, Any]:
+        """Return what one line of a log holds of the bad rows."""
+        return {"rows": self.bad_rows, "first": [row._asdict() for row in self.rejects]}
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:

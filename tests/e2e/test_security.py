@@ -537,6 +537,7 @@ def test_a_bug_gives_no_key_away(keyed: Keyed, sandbox: Running) -> None:
             ("run", "runs.csv", "--yes"),
             ("run", "runs.csv", "--yes", "--name", "c", "--log-format", "json"),
             ("verify", "b"),
+            ("verify", "b", "--log-format", "json"),
             ("check",),
         ):
             shown = keyed.run(70, *words, *to, PYTHONPATH=str(path))

@@ -391,13 +391,54 @@ def test_the_log_of_a_job(command: Command, sandbox: Running) -> None:
     with sandbox(world(), Faults(rate=25)) as api:
         words = ("run", "runs.csv", "--yes", "--log-format", "json", "--base-url", api.url)
         done = command.run(*words)
-    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert all(line.keys() >= {"timestamp", "level", "event"} for line in lines)
-    assert (lines[0]["event"], lines[0]["runs"]) == ("job.started", 701)
+    assert (lines[0]["event"], lines[0]["counts"]["planned"]) == ("plan", 701)
+    assert (lines[1]["event"], lines[1]["runs"]) == ("job.started", 701)
     assert "batch.retry" in {line["event"] for line in lines}
     end = lines[-1]
     assert (end["event"], end["level"], end["exit_code"]) == ("job.finished", "error", 1)
     assert (end["deleted"], end["failed"]) == (700, 1)
+
+
+def said(command: Command, *words: object, **environ: str) -> list[dict[str, Any]]:
+    """Run a command that logs as JSON; return what it says on stderr, without the times."""
+    done = command.run(*words, BULK_DELETE_LOG_FORMAT="json", **environ)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all(line.pop("timestamp") for line in lines)
+    return lines
+
+
+def test_what_else_is_said_as_json(command: Command) -> None:
+    """Plans, warnings and errors of every kind are one object a line, also with bad settings."""
+    write_csv(command.home / "runs.csv", PAIRS[:3])
+    with (command.home / "runs.csv").open("a") as file:
+        file.write("x\x1b,1\n")
+    bad = {"file": "runs.csv", "line": 5, "text": "x\x1b,1", "pairs": 1}
+    bad["reason"] = "result id 'x\\x1b' is not a whole decimal number"
+    left_out = {"level": "warning", "event": "rows.left_out", "rows": 1, "first": [bad]}
+    assert said(command, "plan", "runs.csv", "--on-bad-row", "skip") == [left_out]
+
+    (command.home / "key").write_text(KEY)
+    (command.home / "key").chmod(0o644)
+    keyed = {"CEKURA_API_KEY": "", "BULK_DELETE_API_KEY_FILE": "key"}
+    warning, plan, error = said(command, "run", "runs.csv", "--on-bad-row", "skip", **keyed)
+    assert (warning.pop("level"), warning.pop("event")) == ("warning", "warning")
+    assert (list(warning), "chmod" in warning["reason"]) == (["reason"], True)
+    assert (plan["level"], plan["event"], plan["counts"]["planned"]) == ("info", "plan", 3)
+    why = "there is no terminal to ask on; look at the plan, then add --yes"
+    assert error == {"level": "error", "event": "error", "exit_code": 4, "reason": why}
+
+    (listed,) = said(command, "plan", "runs.csv")
+    assert (listed["exit_code"], listed["listing"][0]) == (
+        2,
+        f"  runs.csv, line 5: {bad['reason']}",
+    )
+    for words in (("plan", "--nope"), ("run", "runs.csv", "--rate", "fast"), ("resume", "none")):
+        (error,) = said(command, *words)
+        assert (error["level"], error["event"], error["exit_code"]) == ("error", "error", 2)
+    asked = command.run("run", "runs.csv", "--rate", "fast", "--log-format", "json")
+    assert json.loads(asked.stderr)["event"] == "error"
 
 
 def test_a_log_that_is_no_terminal_has_no_escapes(command: Command, sandbox: Running) -> None:

@@ -109,6 +109,23 @@ def test_a_rate_is_calls_per_time(text: str, rate: Rate, per_second: float) -> N
     assert rate.per_second == pytest.approx(per_second)
 
 
+@pytest.mark.parametrize(
+    ("before", "given", "after"),
+    [
+        ("10/s", "5/s", "5/s"),
+        ("10/s,5000/h", "20/s", "20/s,5000/h"),
+        ("10/s,5000/h", "20/s,9000/h", "20/s,9000/h"),
+        ("10/s,300/m,5000/h", "20/s,9000/h", "20/s,300/m,9000/h"),
+        ("600/m", "20/s", "20/s"),
+        ("10/s,300/m,5000/h", "100/m", "100/m,5000/h"),
+        ("10/s,300/m", "1000/h", "1000/h"),
+    ],
+)
+def test_a_changed_rate_keeps_the_longer_limits(before: str, given: str, after: str) -> None:
+    """Another rate leaves those longer limits as they are that it does not name."""
+    assert parse_rate(before).changed_to(parse_rate(given)) == parse_rate(after)
+
+
 NO_TEXT: list[object] = [True, None, [], {}]
 NO_UNIT = ["", "10", "10/", "/s", "10s", "10/d", "10/S", "10/s/s", "10 per s"]
 NO_RATE = ["-1/s", "+1/s", "1e3/s", ".5/s", "5./s", "1_0/s", "nan/s", "inf/s"]
@@ -370,12 +387,13 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return get_args(kind)[-1], get_args(kind)[-1]
+    default = getattr(getattr(Settings(), name[0]), name[1])
     samples: dict[Any, tuple[str, object]] = {
         Rate: ("77/h", Rate(77, 3600)),
         Seconds: ("77ms", 0.077),
         MaxFailures: ("77", MaxFailures(count=77)),
         int: ("77", 77),
-        bool: ("false", False),
+        bool: ("false", False) if default is True else ("true", True),
         Path: ("/sample/path", Path("/sample/path")),
         str: ("sample word", "sample word"),
     }

@@ -26,6 +26,13 @@ class Rate:
     def per_second(self) -> float:
         return self.count / self.period
 
+    def changed_to(self, other: "Rate") -> "Rate":
+        """Return the other rate, with those longer limits of this one that it does not name."""
+        named = {other.period, *(limit.period for limit in other.also)}
+        kept = (limit for limit in self.also if limit.period > other.period)
+        also = [*other.also, *(limit for limit in kept if limit.period not in named)]
+        return dataclasses.replace(other, also=tuple(sorted(also, key=lambda limit: limit.period)))
+
     def seconds_for(self, calls: int) -> float:
         """Return how long so many calls take at the least."""
         times = [calls / self.per_second]

@@ -15,6 +15,7 @@ from bulk_delete.dispatch.gate import Gate
 from bulk_delete.dispatch.isolating import Isolator
 from bulk_delete.dispatch.lanes import Case, Lane, Lanes, Work
 from bulk_delete.dispatch.outcomes import Outcomes
+from bulk_delete.dispatch.pausing import Stopwatch
 from bulk_delete.dispatch.reading import Reader
 from bulk_delete.dispatch.sending import HeldBack, Sender
 from bulk_delete.dispatch.settling import Settler
@@ -32,7 +33,7 @@ _UNSENT_AT_ONCE = 64
 
 
 class Engine:
-    """Sends a plan. `run` once; `stop` and `cut` may be called at any time, from the same loop.
+    """Sends a plan. `run` once; the others may be called at any time, from the same loop.
 
     `endings` takes in what ends it before every batch has its outcome.
     """
@@ -45,6 +46,8 @@ class Engine:
         next_batch: int,
         endings: list[Ending],
     ) -> None:
+        self._stopwatch = Stopwatch(ends.clock)
+        ends = replace(ends, clock=self._stopwatch)
         self._past = ends.past
         self._workers = limits.concurrency
         self._settle = retry.settle
@@ -52,7 +55,7 @@ class Engine:
         self._brake = Brake(endings)
         self._outcomes = Outcomes(ends.recorder)
         self._health = Health(limits)
-        gate = Gate(limits, self._brake, self._outcomes, ends.clock, ends.dice)
+        gate = self._gate = Gate(limits, self._brake, self._outcomes, ends.clock, ends.dice)
         turns = Turns(ends.pace, gate, self._brake)
         self._reader = Reader(ends, retry, self._outcomes, gate, turns, self._brake)
         self._sender = Sender(ends, retry, self._outcomes, gate, turns, self._brake, self._reader)
@@ -80,6 +83,24 @@ class Engine:
             async with anyio.create_task_group() as workers:
                 for _ in range(self._workers):
                     workers.start_soon(self._worker)
+
+    @property
+    def is_paused(self) -> bool:
+        return self._gate.is_paused
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether calls are held as nobody answers."""
+        return self._gate.is_open
+
+    def pause(self) -> None:
+        """Let nothing leave until `go_on`; what is in flight finishes."""
+        self._stopwatch.stop()
+        self._gate.pause()
+
+    def go_on(self) -> None:
+        self._stopwatch.go_on()
+        self._gate.go_on()
 
     def stop(self, ending: Ending) -> None:
         """Send nothing more; what is in flight finishes."""

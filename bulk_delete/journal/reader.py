@@ -162,6 +162,7 @@ class Replay:
                 | events.RateChanged()
                 | events.JobPaused()
                 | events.JobContinued()
+                | events.JobStopping()
                 | events.ApiRead()
             ):
                 pass

@@ -72,6 +72,7 @@ class Rules:
                 | events.RateChanged()
                 | events.JobPaused()
                 | events.JobContinued()
+                | events.JobStopping()
                 | events.ApiRead()
                 | events.VerifyProgress()
             ):

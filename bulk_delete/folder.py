@@ -2,16 +2,16 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from bulk_delete.errors import InvalidInput, JobBusy, JournalFailed
+from bulk_delete import lock
+from bulk_delete.errors import InvalidInput, JournalFailed
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -43,6 +43,11 @@ class JobFolder:
         self.leftover = self.path / "leftover.csv"
         self.still_there = self.path / "still-there.csv"
         self.summary = self.path / "summary.json"
+        self.lock = self.path / "lock"
+        self.control = self.path / "control.json"
+        self.live = self.path / "status.json"
+        self.execution = str(uuid.uuid4())
+        """Names what this process does under the lock."""
 
     def plan(self, fingerprint: str) -> Path:
         """Return the place of a saved plan; plans are told apart by their fingerprints."""
@@ -72,26 +77,37 @@ class JobFolder:
             ) from None
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the job. Raises JobBusy when another process does, naming it, or JournalFailed."""
+    def locked(
+        self,
+        doing: str = "run",
+        *,
+        wait_s: float = 0.0,
+        waiting: lock.Waiting = lock.in_silence,
+    ) -> Iterator[None]:
+        """Hold the job. Raises JobBusy when another process does, naming it, or JournalFailed.
+
+        With `wait_s` it waits that long for the other, of which `waiting` is told.
+        """
         self.make()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            handle = os.open(self.path / "lock", flags, 0o600)
+            handle = os.open(self.lock, flags, 0o600)
         except OSError as error:
-            raise JournalFailed(
-                f"{self.path / 'lock'} cannot be opened: {error.strerror}"
-            ) from None
+            raise JournalFailed(f"{self.lock} cannot be opened: {error.strerror}") from None
         try:
+            mine = lock.newcomer(self.execution, doing)
             try:
-                _take(handle, self.job)
+                lock.take(self.lock, handle, mine, wait_s, waiting)
             except OSError as error:
                 raise JournalFailed(
-                    f"{self.path / 'lock'} cannot be written: {error.strerror}; make room, or give "
+                    f"{self.lock} cannot be written: {error.strerror}; make room, or give "
                     "--state-dir another disk"
                 ) from None
             _sweep(self.path)
-            yield
+            try:
+                yield
+            finally:
+                lock.leave(handle)
         finally:
             os.close(handle)  # which lets go of the lock; the file stays
 
@@ -99,7 +115,7 @@ class JobFolder:
     def at_rest(self) -> Iterator[None]:
         """Keep others from starting the job, writing nothing. Raises JobBusy while it runs."""
         try:
-            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = os.open(self.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:  # it was copied here, or is not to be read: then nobody runs it, either
             yield
             return
@@ -107,7 +123,7 @@ class JobFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise _busy(handle, self.job) from None
+                raise lock.busy(self.job, lock.holder_of(self.lock)) from None
             yield
         finally:
             os.close(handle)
@@ -131,31 +147,6 @@ def _sweep(folder: Path) -> None:
                 os.kill(pid, 0)
             except ProcessLookupError:
                 path.unlink()
-
-
-def _take(handle: int, job: str) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _busy(handle, job) from None
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": since}
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(holder).encode(), 0)
-
-
-def _busy(handle: int, job: str) -> JobBusy:
-    return JobBusy(
-        f"job {job!r} is already running ({_holder(handle)}); wait for it, or give another --name"
-    )
-
-
-def _holder(handle: int) -> str:
-    try:
-        found = json.loads(os.pread(handle, 1000, 0))
-        return f"pid {found['pid']} on {found['host']} since {found['since']}"
-    except (ValueError, KeyError, TypeError):
-        return "it has just started"
 
 
 class WholeFile:

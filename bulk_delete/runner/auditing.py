@@ -47,7 +47,7 @@ def audit(state: Path, name: str, *, repair: bool) -> report.Audit:
     if not has_started(folder):
         raise InvalidInput(f"there is no job {name!r} in {state}")
     try:
-        with folder.locked() if repair else folder.at_rest(), ExitStack() as stack:
+        with folder.locked("repair") if repair else folder.at_rest(), ExitStack() as stack:
             scratch = Scratch(folder.path if repair else None)
             plan = guessed_plan(folder, scratch, stack) or _only_plan(folder, scratch, stack)
             writer = StatesWriter(scratch, plan)

@@ -15,13 +15,15 @@ from bulk_delete.cli.options import (
     resume_settings,
     run_settings,
     settings_of,
+    state_of,
     verify_settings,
+    wait_option,
 )
 from bulk_delete.cli.printing import complain
 from bulk_delete.cli.rehearsing import demo, sandbox
+from bulk_delete.cli.steering import go_on, pause, rate, status, stop
 from bulk_delete.config import ApiKey, Settings, exposure, find_key
 from bulk_delete.errors import Incomplete
-from bulk_delete.folder import state_dir
 from bulk_delete.runner.order import Order
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -75,7 +77,7 @@ def plan(
 
     settings = settings_of(given)
     order = Order(inputs, settings, name, expect, skip_failed)
-    show_plan(order, _state(settings), save=save, as_json=as_json)
+    show_plan(order, state_of(settings), save=save, as_json=as_json)
 
 
 @app.command()
@@ -88,6 +90,7 @@ def plan(
 @_yes
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
 @click.option("--verify", is_flag=True, help="When all is sent, read it back.")
+@wait_option
 @_quiet
 @_json
 def run(
@@ -95,6 +98,7 @@ def run(
     name: str | None,
     expect: str | None,
     skip_failed: bool,  # noqa: FBT001 - click's
+    wait_s: float,
     yes: bool,  # noqa: FBT001 - click's
     dry_run: bool,  # noqa: FBT001 - click's
     verify: bool,  # noqa: FBT001 - click's
@@ -110,19 +114,25 @@ def run(
     Examples:
       bulk-delete run runs.csv
       bulk-delete run runs.csv --expect 3f0a… --yes --quiet
-      bulk-delete run runs.jsonl --rate 600/m --max-runs 5000 --yes
+      bulk-delete run runs.jsonl --rate 600/m --max-runs 5000 --yes --wait 10m
     """
-    from bulk_delete.cli.sending import approved, send, show_end, show_plan  # noqa: PLC0415 - likewise
+    from bulk_delete.cli.sending import (  # noqa: PLC0415 - likewise
+        approved,
+        send,
+        show_end,
+        show_plan,
+        waiting_for,
+    )
     from bulk_delete.runner.job import open_job  # noqa: PLC0415 - likewise
 
     settings = settings_of(given)
-    order = Order(inputs, settings, name, expect, skip_failed)
-    state = _state(settings)
+    order = Order(inputs, settings, name, expect, skip_failed, wait_s)
+    state = state_of(settings)
     if dry_run:
         show_plan(order, state, save=None, as_json=as_json)
         return 0
     key = _key(settings)
-    with open_job(order, state) as job:
+    with open_job(order, state, waiting_for(quiet=quiet)) as job:
         approved_by = approved(job, yes=yes, quiet=quiet)
         summary = send(job, key, approved_by, quiet=quiet)
     code = show_end(summary, quiet=quiet, as_json=as_json)
@@ -142,11 +152,13 @@ def run(
 @config_option
 @_skip_failed
 @click.option("--yes", is_flag=True, help="Accepted for scripts; resume never asks.")
+@wait_option
 @_quiet
 @_json
 def resume(
     job_name: str,
     skip_failed: bool,  # noqa: FBT001 - click's
+    wait_s: float,
     yes: bool,  # noqa: ARG001, FBT001 - a script may pass it to run and resume alike
     quiet: bool,  # noqa: FBT001 - click's
     as_json: bool,  # noqa: FBT001 - click's
@@ -162,13 +174,18 @@ def resume(
       bulk-delete resume runs
       bulk-delete resume runs --skip-failed --rate 5/s
     """
-    from bulk_delete.cli.sending import send, show_end, show_rest  # noqa: PLC0415 - likewise
+    from bulk_delete.cli.sending import (  # noqa: PLC0415 - likewise
+        send,
+        show_end,
+        show_rest,
+        waiting_for,
+    )
     from bulk_delete.runner.job import open_saved_job  # noqa: PLC0415 - likewise
 
     settings = settings_of(given)
     key = _key(settings)
-    order = Order((), settings, job_name, None, skip_failed)
-    with open_saved_job(order, _state(settings)) as job:
+    order = Order((), settings, job_name, None, skip_failed, wait_s)
+    with open_saved_job(order, state_of(settings), waiting_for(quiet=quiet)) as job:
         show_rest(job, quiet=quiet)
         summary = send(job, key, "resume", quiet=quiet)
     return show_end(summary, quiet=quiet, as_json=as_json)
@@ -206,7 +223,7 @@ def verify(
     settings = settings_of(given)
     key = _key(settings)
     return show_verification(
-        job_name, settings, key, _state(settings), sample=sample, quiet=quiet, as_json=as_json
+        job_name, settings, key, state_of(settings), sample=sample, quiet=quiet, as_json=as_json
     )
 
 
@@ -236,11 +253,7 @@ def audit(
     from bulk_delete.cli.auditing import show_audit  # noqa: PLC0415 - loads NumPy; --help does not
 
     settings = settings_of(given)
-    return show_audit(job_name, settings, _state(settings), repair=repair, as_json=as_json)
-
-
-def _state(settings: Settings) -> Path:
-    return state_dir(settings.state.dir, os.environ, home())
+    return show_audit(job_name, settings, state_of(settings), repair=repair, as_json=as_json)
 
 
 def _key(settings: Settings) -> ApiKey:
@@ -250,5 +263,6 @@ def _key(settings: Settings) -> ApiKey:
     return key
 
 
-app.add_command(sandbox)
+for command in (status, pause, go_on, stop, rate, sandbox):
+    app.add_command(command)
 app.add_command(demo)

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from bulk_delete.config import Given, Layer, Settings, load
+from bulk_delete.config import Given, Layer, Settings, load, parse_seconds
 from bulk_delete.errors import InvalidInput
+from bulk_delete.folder import state_dir
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -91,6 +92,11 @@ def settings_of(given: dict[str, Any]) -> Settings:
     return load(layer, config, os.environ, home())
 
 
+def state_of(settings: Settings) -> Path:
+    """Return the folder of all jobs."""
+    return state_dir(settings.state.dir, os.environ, home())
+
+
 def home() -> Path:
     """Return the user's folder, as well as it can be told: a service may have none."""
     return Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where this does not
@@ -121,6 +127,26 @@ def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...])
 def _all_together(_: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> str | None:
     """Take a limit each, or several with commas between."""
     return ",".join(given) if given else None
+
+
+def wait_option(command: _F) -> _F:
+    return click.option(
+        "--wait",
+        "wait_s",
+        metavar="TIME",
+        default="",
+        callback=_seconds,
+        help="If the job runs already, wait for it that long.",
+    )(command)
+
+
+def _seconds(_: click.Context, option: click.Parameter, given: str) -> float:
+    if not given:
+        return 0.0
+    try:
+        return parse_seconds(given)
+    except ValueError as error:
+        raise InvalidInput(f"{option.opts[0]}: {given!r} does not fit: {error}") from None
 
 
 def _default(flag: Flag) -> str:

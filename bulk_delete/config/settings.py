@@ -137,6 +137,7 @@ class Limits:
     adaptive: bool = True
     hold_after: Seconds = Seconds(10.0)
     split_calls: int = 1000
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ import anyio
 from bulk_delete import __version__, events, report
 from bulk_delete.client import Client, open_client
 from bulk_delete.config import ApiKey, Settings
+from bulk_delete.control import End
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
 from bulk_delete.folder import write_whole
@@ -27,7 +28,9 @@ from bulk_delete.journal.reader import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DOUBTED
 from bulk_delete.runner.closing import close_books
+from bulk_delete.runner.heeding import Heeding
 from bulk_delete.runner.job import Job
+from bulk_delete.runner.posting import Post
 from bulk_delete.runner.shield import Shield
 from bulk_delete.runner.standings import Standings
 from bulk_delete.runner.watching import Gauge, Recording, Watcher
@@ -67,14 +70,28 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
     folder, plan, settings = job.folder, job.intake.plan, job.order.settings
     started = time.monotonic()
     _warn(job, key, watcher)
-    async with open_client(settings.api, key, settings.limits.concurrency) as client:
+    post = Post(job, key)
+    async with (
+        open_client(settings.api, key, settings.limits.concurrency) as client,
+        post.open(watcher),
+    ):
         _list_leftover(job, job.leftover.before)
         write_whole(folder.plan(plan.figures.fingerprint), plan.raw())
         journal = Journal(folder.journal, folder.mark, job.history.end)
-        execution = str(uuid.uuid4())
+        execution = folder.execution
         endings: list[Ending] = []
         standings = _standings(job)
-        engine, gauge = _engine(job, client, journal, standings, watcher, endings)
+        engine, throttle, gauge = _engine(job, client, journal, standings, watcher, endings)
+        heeding = Heeding(
+            folder,
+            engine,
+            throttle,
+            gauge,
+            post,
+            Recording(journal, standings, watcher).record_job,
+            watcher,
+            settings.limits.grace,
+        )
         async with anyio.create_task_group() as house:
             house.start_soon(journal.serve)
             with obeyed(_on_signal(engine, settings.limits.grace, watcher)):
@@ -82,7 +99,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     await _open_books(job, journal, execution, key, approved_by)
                     _list_leftover(job, job.leftover.plan)
                     folder.forget_before(plan.figures.fingerprint)
-                    await _send(job, engine, gauge, watcher)
+                    await _send(job, engine, gauge, watcher, heeding)
                     await journal.durable()
                 except JournalFailed as failure:
                     endings.append(failure)
@@ -90,11 +107,13 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
                     endings.append(Bug(f"{_named(error)}; report this"))
                 watcher.close()
+                heeding.close()
                 seconds = round(time.monotonic() - started, 3)
                 summary = await close_books(job, journal, execution, standings, endings, seconds)
                 await journal.close()
             house.cancel_scope.cancel()
         journal.release()
+        post.end(End(summary.outcome, summary.exit_code, summary.reason))
     return summary
 
 
@@ -179,7 +198,7 @@ def _engine(
     standings: Standings,
     watcher: Watcher,
     endings: list[Ending],
-) -> tuple[Engine, Gauge]:
+) -> tuple[Engine, Throttle, Gauge]:
     """Put the engine on its ends; it adds to `endings` what ends it early."""
     settings = job.order.settings
     throttle = throttle_of(settings, job.history)
@@ -200,7 +219,8 @@ def _engine(
     workers = min(settings.limits.concurrency, max(1, job.todo.plan.figures.results))
     limits = replace(settings.limits, concurrency=workers)
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
-    return engine, Gauge(engine, throttle, standings, job.todo.plan.figures, time.monotonic)
+    gauge = Gauge(engine, throttle, standings, job.todo.plan.figures, time.monotonic)
+    return engine, throttle, gauge
 
 
 def throttle_of(settings: Settings, history: History) -> Throttle:
@@ -213,9 +233,11 @@ def throttle_of(settings: Settings, history: History) -> Throttle:
     )
 
 
-async def _send(job: Job, engine: Engine, gauge: Gauge, watcher: Watcher) -> None:
+async def _send(job: Job, engine: Engine, gauge: Gauge, watcher: Watcher, heeding: Heeding) -> None:
+    await heeding.begin()
     async with anyio.create_task_group() as side:
         side.start_soon(_show, gauge, watcher)
+        side.start_soon(heeding.serve)
         await engine.run(job.todo.plan.lanes())
         side.cancel_scope.cancel()
     watcher.show(gauge.read())

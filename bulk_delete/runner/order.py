@@ -11,13 +11,17 @@ _FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for: the inputs, the job's name (None: from the input) and the guards."""
+    """What was asked for: the inputs, the job's name (None: from the input) and the guards.
+
+    `wait_s`: how long to wait for another process that holds the job.
+    """
 
     inputs: tuple[str, ...]
     settings: Settings
     job: str | None = None
     expect: str | None = None
     skip_failed: bool = False
+    wait_s: float = 0.0
 
 
 def check_order(order: Order) -> None:

@@ -25,7 +25,7 @@ class Progress:
 
     `runs` counts the planned ones by state; `eta_s` is None when nothing moves; `held_s` is how
     much longer every call is held; `lowered_to` is the rate in calls per second where it has given
-    way; `trouble` is the last refusal or failure.
+    way; `trouble` is the last refusal or failure. `outage`: calls are held as nobody answers.
     """
 
     planned: int
@@ -39,6 +39,8 @@ class Progress:
     lowered_to: float | None
     stopping: str | None
     trouble: str
+    paused: bool = False
+    outage: bool = False
 
     @property
     def finished(self) -> int:
@@ -70,6 +72,7 @@ _JOB_LEVELS: dict[type[events.Event], str] = {
     events.RateChanged: "info",
     events.JobPaused: "warning",
     events.JobContinued: "warning",
+    events.JobStopping: "warning",
     events.ApiRead: "info",
 }
 
@@ -126,7 +129,6 @@ class Gauge:
     ) -> None:
         self._engine = engine
         self._throttle = throttle
-        self._ceiling = throttle.per_second
         self._standings = standings
         self._clock = clock
         self._planned = plan.runs
@@ -148,7 +150,7 @@ class Gauge:
         since, calls, done = self._seen[0]
         span = max(now - since, 1e-9)
         pace = (useful - done) / span
-        rate = self._throttle.per_second
+        rate, paused = self._throttle.per_second, self._engine.is_paused
         ending = self._engine.endings[0] if self._engine.endings else None
         return Progress(
             planned=self._planned,
@@ -157,9 +159,11 @@ class Gauge:
             retries=retries,
             in_flight=self._engine.in_flight,
             calls_per_s=(sent - calls) / span,
-            eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 else None,
+            eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 and not paused else None,
             held_s=self._throttle.held_s,
-            lowered_to=rate if rate < self._ceiling else None,
+            lowered_to=rate if rate < self._throttle.limit.per_second else None,
             stopping=ending.reason if ending else None,
             trouble=self._engine.trouble,
+            paused=paused,
+            outage=self._engine.is_held,
         )

@@ -49,9 +49,17 @@ _RUN_FLAGS = (
     Flag("--settle", "retry", "settle", "HOW", "What is in doubt: read-back, resend or hold."),
     Flag("--give-up-after", "limits", "give_up_after", "TIME", "End the job after an outage."),
     Flag("--grace", "limits", "grace", "TIME", "Time to drain after a signal."),
+    Flag("--max-time", "schedule", "max_time", "TIME", "End the job after so long."),
+    Flag("--until", "schedule", "until", "HH:MM", "End the job at this time of the day."),
+    Flag(
+        "--window", "schedule", "windows", "WINDOW", "Send only then: '22:00-06:00 Europe/Berlin'."
+    ),
+    Flag("--outside", "schedule", "outside", "hold|end", "Outside the windows."),
+    Flag("--timezone", "schedule", "timezone", "ZONE", "Of times without one; else the machine's."),
     Flag("--ca-file", "api", "ca_file", "FILE", "CA certificates to trust."),
     Flag("--log-format", "log", "format", "text|json", "Form of the log on stderr."),
 )
+_SEVERAL = {"--rate", "--window"}
 
 
 def plan_settings(command: _F) -> _F:
@@ -70,7 +78,7 @@ def resume_settings(command: _F) -> _F:
 
 
 def verify_settings(command: _F) -> _F:
-    no_use = {"input", "guards"}
+    no_use = {"input", "guards", "schedule"}
     kept = (flag for flag in (*_FLAGS, *_RUN_FLAGS) if flag.section not in no_use)
     return _with(
         command, tuple(flag for flag in kept if flag.name not in {"--max-failures", "--settle"})
@@ -105,14 +113,14 @@ def home() -> Path:
 def _with(command: _F, flags: tuple[Flag, ...]) -> _F:
     for flag in reversed(flags):
         default = _default(flag)
-        shown = flag.help if default in {"", "None"} else f"{flag.help}  [default: {default}]"
+        shown = flag.help if default in {"", "None", "()"} else f"{flag.help}  [default: {default}]"
         command = click.option(
             flag.name,
             flag.variable,
             metavar=flag.metavar,
             help=shown,
             multiple=True,
-            callback=_all_together if flag.name == "--rate" else _only_one,
+            callback=_all_together if flag.name in _SEVERAL else _only_one,
         )(command)
     return command
 
@@ -125,7 +133,7 @@ def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...])
 
 
 def _all_together(_: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> str | None:
-    """Take a limit each, or several with commas between."""
+    """Take one each, or several with commas between."""
     return ",".join(given) if given else None
 
 

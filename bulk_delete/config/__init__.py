@@ -11,16 +11,20 @@ from bulk_delete.config.settings import (
     MaxFailures,
     Rate,
     Retry,
+    Schedule,
     Seconds,
     Settings,
     parse_rate,
     parse_seconds,
 )
+from bulk_delete.config.times import Clock, DayTime, Window, ZoneName, clock_of
 from bulk_delete.config.url import is_loopback, parse_base_url
 
 __all__ = [
     "Api",
     "ApiKey",
+    "Clock",
+    "DayTime",
     "Given",
     "Guards",
     "Input",
@@ -30,8 +34,12 @@ __all__ = [
     "MaxFailures",
     "Rate",
     "Retry",
+    "Schedule",
     "Seconds",
     "Settings",
+    "Window",
+    "ZoneName",
+    "clock_of",
     "exposure",
     "find_key",
     "is_loopback",

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bulk_delete.config.settings import (
     MaxFailures,
@@ -17,6 +17,14 @@ from bulk_delete.config.settings import (
     parse_rate,
     parse_seconds,
     parse_switch,
+)
+from bulk_delete.config.times import (
+    DayTime,
+    Window,
+    ZoneName,
+    parse_day_time,
+    parse_windows,
+    parse_zone,
 )
 from bulk_delete.config.url import parse_base_url
 from bulk_delete.errors import InvalidInput
@@ -161,11 +169,14 @@ _PARSERS: dict[Any, Callable[[object], object]] = {
     MaxFailures: parse_max_failures,
     int: parse_count,
     bool: parse_switch,
+    DayTime: parse_day_time,
+    tuple[Window, ...]: parse_windows,
+    ZoneName: parse_zone,
 }
 
 
 def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - a type, of any form
-    if isinstance(kind, UnionType):
+    if get_origin(kind) in {UnionType, Union}:  # of a class and of a NewType
         kind = next(member for member in get_args(kind) if member is not type(None))
     try:
         if name == ("api", "base_url"):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NewType
 
+from bulk_delete.config.times import DayTime, Window, ZoneName
+
 Seconds = NewType("Seconds", float)
 
 _PERIODS = {"s": 1, "m": 60, "h": 3600}
@@ -150,6 +152,17 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """When calls may leave. `timezone` is that of times without one; None: this machine's."""
+
+    max_time: Seconds | None = None
+    until: DayTime | None = None
+    windows: tuple[Window, ...] = ()
+    outside: Literal["hold", "end"] = "hold"
+    timezone: ZoneName | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Guards:
     max_runs: int | None = None
     max_results: int | None = None
@@ -181,6 +194,7 @@ class Settings:
     api: Api = field(default_factory=Api)
     limits: Limits = field(default_factory=Limits)
     retry: Retry = field(default_factory=Retry)
+    schedule: Schedule = field(default_factory=Schedule)
     guards: Guards = field(default_factory=Guards)
     input: Input = field(default_factory=Input)
     log: Log = field(default_factory=Log)

@@ -107,7 +107,10 @@ class RateChanged(Event, frozen=True, tag="rate.changed"):
 
 
 class JobPaused(Event, frozen=True, tag="job.paused"):
-    """`outage`: `seconds` of nothing but failures. `asked`: `by` whom, and why (`detail`)."""
+    """`outage`: `seconds` of nothing but failures. `asked`: `by` whom, and why (`detail`).
+
+    `schedule`: outside the windows; `detail` says which, and until when.
+    """
 
     reason: str
     detail: str
@@ -125,7 +128,10 @@ class JobContinued(Event, frozen=True, tag="job.continued"):
 
 
 class JobStopping(Event, frozen=True, tag="job.stopping"):
-    """From here on nothing more is sent: `by` whom it was asked for, and why (`detail`)."""
+    """From here on nothing more is sent: `by` whom it was asked for, and why (`detail`).
+
+    `schedule`: `by` one of its limits.
+    """
 
     reason: str
     by: str

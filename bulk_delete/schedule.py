@@ -9,21 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal
 
-from bulk_delete.config import Clock, DayTime, Schedule, Window, clock_of
+from bulk_delete.config import Begun, Clock, DayTime, Schedule, Window, clock_of
 from bulk_delete.report import duration
 
 _DAY_S = 86_400
 _HOUR_S = 3600
 _AHEAD_S = 4 * _DAY_S
 """How far borders are looked for. A window opens within two days, but where a zone skips one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """When a job was asked for: by the clock on the wall, and by one that nobody sets."""
-
-    wall: float
-    steady: float
 
 
 @dataclass(frozen=True, slots=True)

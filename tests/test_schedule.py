@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from bulk_delete.config import DayTime, Schedule, Seconds, Window, ZoneName, clock_of
+from bulk_delete.config import Begun, DayTime, Schedule, Seconds, Window, ZoneName, clock_of
 from bulk_delete.config.times import parse_day_time, parse_windows
-from bulk_delete.schedule import Begun, Open, Over, Shut, Timetable, next_change, next_strike
+from bulk_delete.schedule import Open, Over, Shut, Timetable, next_change, next_strike
 
 ZONES = [
     "Europe/Berlin",

@@ -17,12 +17,13 @@ from bulk_delete.config.settings import (
     parse_rate,
     parse_seconds,
 )
-from bulk_delete.config.times import Clock, DayTime, Window, ZoneName, clock_of
+from bulk_delete.config.times import Begun, Clock, DayTime, Window, ZoneName, clock_of
 from bulk_delete.config.url import is_loopback, parse_base_url
 
 __all__ = [
     "Api",
     "ApiKey",
+    "Begun",
     "Clock",
     "DayTime",
     "Given",

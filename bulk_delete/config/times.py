@@ -51,6 +51,14 @@ class Window:
         return f"{_told(self.opens)}-{_told(self.closes)}{_in(self.zone)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """When a job was asked for: by the clock on the wall, and by one that nobody sets."""
+
+    wall: float
+    steady: float
+
+
 def parse_day_time(value: object) -> DayTime:
     """Read `05:00` or `05:00 Europe/Berlin`. Raises ValueError."""
     match = _DAY_TIME.fullmatch(value) if isinstance(value, str) else None

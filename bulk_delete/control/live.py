@@ -26,7 +26,8 @@ class Live(msgspec.Struct, frozen=True):
 
     `heard` is the `n` of the last `control.json` that was obeyed, `limit` the rate as it was
     written, `lowered_to` the one in calls per second where it has given way, `trouble` the last
-    refusal or failure. `held_until` is None where no end is known. `end` comes last.
+    refusal or failure. `held_until` is None where no end is known; `held_by`: why the schedule
+    holds it. `end` comes last.
     """
 
     job: str
@@ -50,6 +51,7 @@ class Live(msgspec.Struct, frozen=True):
     eta_s: float | None = None
     lowered_to: float | None = None
     held_until: str | None = None
+    held_by: str | None = None
     paused: Ask | None = None
     stopping: str | None = None
     trouble: str = ""

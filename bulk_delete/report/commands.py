@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import fields
 
-from bulk_delete.config import Input, Settings
+from bulk_delete.config import Input, Schedule, Settings
 
 
 def command(
@@ -25,6 +25,7 @@ def command(
         "--rate": _if_other(settings.limits.rate, default_settings.limits.rate),
         "--settle": _if_other(settings.retry.settle, default_settings.retry.settle),
         "--expect": expect,
+        **_schedule(settings.schedule),
         "--protect": settings.guards.protect,
         "--protect-action": _if_other(
             settings.guards.protect_action, default_settings.guards.protect_action
@@ -47,6 +48,17 @@ def repair_command(job: str, settings: Settings) -> str:
     """Write the command that repairs a job's journal."""
     where = ["--state-dir", str(settings.state.dir)] if settings.state.dir else []
     return shlex.join(["bulk-delete", "audit", job, "--repair", *where])
+
+
+def _schedule(schedule: Schedule) -> dict[str, object]:
+    longest = schedule.max_time
+    return {
+        "--max-time": f"{longest:g}s" if longest else None,
+        "--until": schedule.until,
+        "--window": ", ".join(map(str, schedule.windows)),
+        "--outside": _if_other(schedule.outside, Schedule().outside),
+        "--timezone": schedule.timezone,
+    }
 
 
 def _if_other(chosen: object, default: object) -> object:

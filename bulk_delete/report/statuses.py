@@ -60,6 +60,7 @@ class JobStatus:
     lowered_to: float | None = None
     eta_s: float | None = None
     held_until: str | None = None
+    held_by: str | None = None
     paused: Mapping[str, str] | None = None
     stopping: str | None = None
     last_error: str | None = None
@@ -107,6 +108,7 @@ def status_text(job: JobStatus) -> str:
         "rate": _rate_of(job),
         "left": duration(job.eta_s) if job.eta_s is not None and not job.is_over else None,
         "paused": _asked(job.paused),
+        "held": job.held_by if not job.is_over else None,
         "stopping": job.stopping if not job.is_over else None,
         "reason": job.reason,
         "last error": job.last_error,

@@ -18,7 +18,7 @@ import anyio
 
 from bulk_delete import __version__, events, report
 from bulk_delete.client import Client, open_client
-from bulk_delete.config import ApiKey, Settings
+from bulk_delete.config import ApiKey, Schedule, Settings
 from bulk_delete.control import End
 from bulk_delete.dispatch import Ends, Engine
 from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
@@ -29,11 +29,14 @@ from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DOUBTED
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.heeding import Heeding
+from bulk_delete.runner.holding import Holds
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.posting import Post
 from bulk_delete.runner.shield import Shield
 from bulk_delete.runner.standings import Standings
+from bulk_delete.runner.timekeeping import Clocks, TimeKeeper
 from bulk_delete.runner.watching import Gauge, Recording, Watcher
+from bulk_delete.schedule import Timetable
 from bulk_delete.signals import obeyed
 from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
@@ -81,16 +84,26 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         execution = folder.execution
         endings: list[Ending] = []
         standings = _standings(job)
-        engine, throttle, gauge = _engine(job, client, journal, standings, watcher, endings)
+        engine, holds, throttle, gauge = _engine(job, client, journal, standings, watcher, endings)
         heeding = Heeding(
             folder,
             engine,
+            holds,
             throttle,
             gauge,
             post,
             Recording(journal, standings, watcher).record_job,
             watcher,
             settings.limits.grace,
+        )
+        timekeeper = TimeKeeper(
+            Timetable(settings.schedule, job.order.begun),
+            Clocks(wall=time.time, steady=time.monotonic),
+            engine,
+            holds,
+            throttle,
+            settings.api.timeout,
+            Recording(journal, standings, watcher).record_job,
         )
         async with anyio.create_task_group() as house:
             house.start_soon(journal.serve)
@@ -99,7 +112,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     await _open_books(job, journal, execution, key, approved_by)
                     _list_leftover(job, job.leftover.plan)
                     folder.forget_before(plan.figures.fingerprint)
-                    await _send(job, engine, gauge, watcher, heeding)
+                    await _send(job, engine, gauge, watcher, heeding, timekeeper)
                     await journal.durable()
                 except JournalFailed as failure:
                     endings.append(failure)
@@ -182,6 +195,17 @@ def _limits(settings: Settings) -> dict[str, bool | int | float | str]:
         "attempts": settings.retry.attempts,
         "settle": settings.retry.settle,
         "max_failures": str(settings.limits.max_failures),
+        **_times(settings.schedule),
+    }
+
+
+def _times(schedule: Schedule) -> dict[str, float | str]:
+    return {
+        **({"max_time_s": schedule.max_time} if schedule.max_time else {}),
+        **({"until": str(schedule.until)} if schedule.until else {}),
+        **({"windows": ", ".join(map(str, schedule.windows))} if schedule.windows else {}),
+        **({"outside": schedule.outside} if schedule.windows else {}),
+        **({"timezone": schedule.timezone} if schedule.timezone else {}),
     }
 
 
@@ -198,7 +222,7 @@ def _engine(
     standings: Standings,
     watcher: Watcher,
     endings: list[Ending],
-) -> tuple[Engine, Throttle, Gauge]:
+) -> tuple[Engine, Holds, Throttle, Gauge]:
     """Put the engine on its ends; it adds to `endings` what ends it early."""
     settings = job.order.settings
     throttle = throttle_of(settings, job.history)
@@ -219,8 +243,10 @@ def _engine(
     workers = min(settings.limits.concurrency, max(1, job.todo.plan.figures.results))
     limits = replace(settings.limits, concurrency=workers)
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
-    gauge = Gauge(engine, throttle, standings, job.todo.plan.figures, time.monotonic)
-    return engine, throttle, gauge
+    holds = Holds(engine)
+    figures = job.todo.plan.figures
+    gauge = Gauge(engine, holds, throttle, standings, figures, time.monotonic)
+    return engine, holds, throttle, gauge
 
 
 def throttle_of(settings: Settings, history: History) -> Throttle:
@@ -233,11 +259,20 @@ def throttle_of(settings: Settings, history: History) -> Throttle:
     )
 
 
-async def _send(job: Job, engine: Engine, gauge: Gauge, watcher: Watcher, heeding: Heeding) -> None:
+async def _send(
+    job: Job,
+    engine: Engine,
+    gauge: Gauge,
+    watcher: Watcher,
+    heeding: Heeding,
+    timekeeper: TimeKeeper,
+) -> None:
+    timekeeper.begin()
     await heeding.begin()
     async with anyio.create_task_group() as side:
         side.start_soon(_show, gauge, watcher)
         side.start_soon(heeding.serve)
+        side.start_soon(timekeeper.serve)
         await engine.run(job.todo.plan.lanes())
         side.cancel_scope.cancel()
     watcher.show(gauge.read())

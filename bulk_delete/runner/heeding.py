@@ -14,6 +14,7 @@ from bulk_delete.control import Ask, Control, Ear, UnreadableError
 from bulk_delete.dispatch import Engine
 from bulk_delete.errors import JournalFailed, Stopped
 from bulk_delete.folder import JobFolder
+from bulk_delete.runner.holding import Holds
 from bulk_delete.runner.posting import Post
 from bulk_delete.runner.watching import Gauge, Watcher
 from bulk_delete.throttle import Throttle
@@ -29,6 +30,7 @@ class Heeding:
         self,
         folder: JobFolder,
         engine: Engine,
+        holds: Holds,
         throttle: Throttle,
         gauge: Gauge,
         post: Post,
@@ -39,6 +41,7 @@ class Heeding:
         self._folder = folder
         self._ear = Ear(folder.control)
         self._engine = engine
+        self._holds = holds
         self._throttle = throttle
         self._gauge = gauge
         self._post = post
@@ -118,11 +121,11 @@ class Heeding:
         if control.pause and not self._paused:
             self._paused, self._paused_at = control.pause, time.monotonic()
             by, why = _words(control.pause)
-            self._engine.pause()
+            self._holds.ask(pause=True)
             self._record(events.JobPaused("asked", why, 0.0, by))
         elif self._paused and not control.pause:
             self._paused = None
-            self._engine.go_on()
+            self._holds.ask(pause=False)
             self._continued(control.went_on, time.monotonic() - self._paused_at)
 
     def _continued(self, ask: Ask | None, seconds: float) -> None:

@@ -1,19 +1,25 @@
 """What a command was asked to do. Imports nothing large, so that `--help` starts at once."""
 
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
-from bulk_delete.config import Settings
+from bulk_delete.config import Begun, Settings
 from bulk_delete.errors import InvalidInput
 
 _FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def _now() -> Begun:
+    return Begun(time.time(), time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What was asked for: the inputs, the job's name (None: from the input) and the guards.
 
-    `wait_s`: how long to wait for another process that holds the job.
+    `wait_s`: how long to wait for another process that holds the job. `begun`: when it was asked
+    for; what time is used up until the first call counts.
     """
 
     inputs: tuple[str, ...]
@@ -22,6 +28,7 @@ class Order:
     expect: str | None = None
     skip_failed: bool = False
     wait_s: float = 0.0
+    begun: Begun = field(default_factory=_now)
 
 
 def check_order(order: Order) -> None:

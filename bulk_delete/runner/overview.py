@@ -182,6 +182,7 @@ def _at_rest(folder: JobFolder, lines: list[dict[str, Any]]) -> JobStatus:
             calls_per_s=None,
             eta_s=None,
             held_until=None,
+            held_by=None,
             stopping=None,
         )
     if summary:
@@ -271,6 +272,7 @@ def _figures(folder: JobFolder, state: JobState, live: Live) -> JobStatus:
         lowered_to=live.lowered_to,
         eta_s=live.eta_s,
         held_until=live.held_until,
+        held_by=live.held_by,
         stopping=live.stopping,
         last_error=live.trouble or None,
     )

@@ -103,8 +103,11 @@ class Post:
 
     def show(self, progress: Progress, heard: int, limit: Rate, paused: Ask | None) -> None:
         """Renew the figures."""
-        held = progress.outage or progress.held_s >= _HELD_S
+        shut = progress.shut
+        held = bool(shut) or progress.outage or progress.held_s >= _HELD_S
         until = datetime.now(UTC) + timedelta(seconds=progress.held_s)
+        if shut:
+            until = datetime.fromtimestamp(shut.until, UTC)
         self.live = msgspec.structs.replace(
             self.live,
             at=stamp(),
@@ -118,7 +121,8 @@ class Post:
             calls_per_s=round(progress.calls_per_s, 3),
             eta_s=None if progress.eta_s is None else round(progress.eta_s, 1),
             lowered_to=progress.lowered_to,
-            held_until=_text(until) if progress.held_s >= _HELD_S else None,
+            held_until=_text(until) if shut or progress.held_s >= _HELD_S else None,
+            held_by=shut.why if shut else None,
             paused=paused,
             stopping=progress.stopping,
             trouble=report.printable(progress.trouble),

@@ -12,7 +12,9 @@ from bulk_delete.dispatch import Engine
 from bulk_delete.journal.writer import Journal
 from bulk_delete.model import Batch, State
 from bulk_delete.plan import Figures
+from bulk_delete.runner.holding import Holds
 from bulk_delete.runner.standings import Standings
+from bulk_delete.schedule import Shut
 from bulk_delete.throttle import Throttle
 
 _RATE_OVER_S = 10.0
@@ -26,6 +28,7 @@ class Progress:
     `runs` counts the planned ones by state; `eta_s` is None when nothing moves; `held_s` is how
     much longer every call is held; `lowered_to` is the rate in calls per second where it has given
     way; `trouble` is the last refusal or failure. `outage`: calls are held as nobody answers.
+    `paused`: an operator holds them; `shut`: they are outside their windows.
     """
 
     planned: int
@@ -41,6 +44,7 @@ class Progress:
     trouble: str
     paused: bool = False
     outage: bool = False
+    shut: Shut | None = None
 
     @property
     def finished(self) -> int:
@@ -122,12 +126,14 @@ class Gauge:
     def __init__(
         self,
         engine: Engine,
+        holds: Holds,
         throttle: Throttle,
         standings: Standings,
         plan: Figures,
         clock: Callable[[], float],
     ) -> None:
         self._engine = engine
+        self._holds = holds
         self._throttle = throttle
         self._standings = standings
         self._clock = clock
@@ -150,7 +156,7 @@ class Gauge:
         since, calls, done = self._seen[0]
         span = max(now - since, 1e-9)
         pace = (useful - done) / span
-        rate, paused = self._throttle.per_second, self._engine.is_paused
+        rate, still = self._throttle.per_second, self._engine.is_paused
         ending = self._engine.endings[0] if self._engine.endings else None
         return Progress(
             planned=self._planned,
@@ -159,11 +165,12 @@ class Gauge:
             retries=retries,
             in_flight=self._engine.in_flight,
             calls_per_s=(sent - calls) / span,
-            eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 and not paused else None,
+            eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 and not still else None,
             held_s=self._throttle.held_s,
             lowered_to=rate if rate < self._throttle.limit.per_second else None,
             stopping=ending.reason if ending else None,
             trouble=self._engine.trouble,
-            paused=paused,
+            paused=self._holds.asked,
             outage=self._engine.is_held,
+            shut=self._holds.shut,
         )

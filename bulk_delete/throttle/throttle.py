@@ -20,6 +20,7 @@ from bulk_delete.model import (
 )
 from bulk_delete.throttle.line import Line
 from bulk_delete.throttle.pace import Pace
+from bulk_delete.throttle.slowest import Slowest
 from bulk_delete.throttle.spacing import Spacing
 from bulk_delete.throttle.window import Tally, Window
 
@@ -47,6 +48,7 @@ class Throttle:
             self._tally.add(self._now() - age, calls)
         self._governor = Governor(rate.per_second) if adaptive else None
         self._spacing = Spacing()
+        self._slowest = Slowest()
         self._line = Line(self._turn, self._give_back)
         self._turns = 0
         self._handful = self._most_in_hand()
@@ -64,6 +66,11 @@ class Throttle:
         now = self._now()
         full = max((window.wait_s(now) for window in self._windows), default=0.0)
         return max(0.0, self._held_until - now, full)
+
+    @property
+    def slowest_s(self) -> float:
+        """Return how long the slowest call of the last minutes took."""
+        return self._slowest.lately(self._now())
 
     def pause(self, seconds: float) -> None:
         """Hold every call for so long from now; a longer pause that is under way stays."""
@@ -119,8 +126,9 @@ class Throttle:
     def note(self, fact: Fact | Found | Visible, seconds: float) -> RateChanged | None:
         """Learn from a call's reply and the seconds that it took; return what changed, if told.
 
-        Nothing is learnt of a rate that is not adaptive.
+        A rate that is not adaptive never changes by it.
         """
+        self._slowest.add(self._now(), seconds)
         if self._governor is None:
             return None
         match fact:

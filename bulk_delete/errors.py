@@ -7,7 +7,7 @@
     ├── InvalidInput       2   usage, configuration or input; nothing was sent
     ├── Stopped            3   stopped on purpose before the end
     ├── Refused            4   refused by a guard, or not confirmed; nothing was sent
-    ├── GaveUp             5   too many failures, or the API stayed away
+    ├── GaveUp             5   too many failures, the API stayed away, or a canary was surprised
     ├── KeyRejected        6   the API does not accept the key
     ├── JobBusy            7   another process holds this job; nothing was sent
     ├── Bug               70   a bug, or books that do not balance

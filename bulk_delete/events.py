@@ -138,6 +138,21 @@ class JobStopping(Event, frozen=True, tag="job.stopping"):
     detail: str | None = None
 
 
+class CanaryStarted(Event, frozen=True, tag="canary.started"):
+    """These go first, and are read back before anything else is sent."""
+
+    batches: int
+    results: int
+    runs: int
+
+
+class CanaryFinished(Event, frozen=True, tag="canary.finished"):
+    """`counts`: runs by what became of them; with a `surprise` nothing more is sent."""
+
+    outcome: Literal["passed", "surprise"]
+    counts: dict[str, int]
+
+
 class ApiRead(Event, frozen=True, tag="api.read"):
     """A call that changes nothing: of `asked` runs, `found` came back; or whether a result is seen.
 
@@ -254,7 +269,9 @@ class BatchReopened(Event, frozen=True, tag="batch.reopened"):
 Settling = BatchFailed | BatchGone | BatchUnknown
 OfBatch = BatchSent | BatchDeleted | BatchRetry | BatchSplit | Settling
 OfPairs = BatchWithheld | BatchReopened
-Steering = RateChanged | JobPaused | JobContinued | JobStopping | ApiRead
+Steering = (
+    RateChanged | JobPaused | JobContinued | JobStopping | ApiRead | CanaryStarted | CanaryFinished
+)
 Verifying = VerifyStarted | VerifyProgress | VerifyFinished
 OfJob = JobStarted | PlanReplaced | JobFinished | JournalRepaired | Verifying | Steering
 AnyEvent = OfBatch | OfPairs | OfJob

@@ -22,6 +22,7 @@ class Flag:
     key: str
     metavar: str
     help: str
+    is_switch: bool = False
 
     @property
     def variable(self) -> str:
@@ -56,6 +57,8 @@ _RUN_FLAGS = (
     ),
     Flag("--outside", "schedule", "outside", "hold|end", "Outside the windows."),
     Flag("--timezone", "schedule", "timezone", "ZONE", "Of times without one; else the machine's."),
+    Flag("--canary", "guards", "canary", "N", "Send N small batches first, and read them back."),
+    Flag("--canary-wait", "guards", "canary_wait", "", "Then wait for `continue`.", is_switch=True),
     Flag("--ca-file", "api", "ca_file", "FILE", "CA certificates to trust."),
     Flag("--log-format", "log", "format", "text|json", "Form of the log on stderr."),
 )
@@ -114,6 +117,11 @@ def _with(command: _F, flags: tuple[Flag, ...]) -> _F:
     for flag in reversed(flags):
         default = _default(flag)
         shown = flag.help if default in {"", "None", "()"} else f"{flag.help}  [default: {default}]"
+        if flag.is_switch:
+            command = click.option(
+                flag.name, flag.variable, flag_value="true", default=None, help=flag.help
+            )(command)
+            continue
         command = click.option(
             flag.name,
             flag.variable,

@@ -168,6 +168,8 @@ class Guards:
     max_results: int | None = None
     protect: Path | None = None
     protect_action: Literal["remove", "refuse"] = "remove"
+    canary: int | None = None
+    canary_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ A worker owns the result it works on, so no result ever has two calls in flight.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 import anyio
@@ -25,6 +25,7 @@ from bulk_delete.errors import Ending, GaveUp, JournalFailed
 from bulk_delete.health import Health
 from bulk_delete.model import Batch, Before, Fact
 from bulk_delete.plan import Group
+from bulk_delete.readback import Conclusion
 
 _NONE: frozenset[int] = frozenset()
 
@@ -58,6 +59,8 @@ class Engine:
         gate = self._gate = Gate(limits, self._brake, self._outcomes, ends.clock, ends.dice)
         turns = Turns(ends.pace, gate, self._brake)
         self._reader = Reader(ends, retry, self._outcomes, gate, turns, self._brake)
+        asking = replace(retry, settle="read-back")
+        self._checker = Reader(ends, asking, self._outcomes, gate, turns, self._brake)
         self._sender = Sender(ends, retry, self._outcomes, gate, turns, self._brake, self._reader)
         self._isolator = Isolator(self._outcomes, self._health, self._number, limits.split_calls)
         self._settler = Settler(self._outcomes, self._health, gate, self._reader, self._isolator)
@@ -76,13 +79,27 @@ class Engine:
         """Return the last refusal or failure, in the API's words."""
         return self._outcomes.trouble
 
-    async def run(self, groups: Iterable[Group]) -> None:
-        """Work until every batch has an outcome, or until stopped and drained."""
-        self._lanes = Lanes(groups, self._past.was_accepted)
+    async def run(
+        self, groups: Iterable[Group], first: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Work until every batch has an outcome, or until stopped and drained.
+
+        `first` is done before, and may `send` and `read_back`.
+        """
         with self._brake.scope:
-            async with anyio.create_task_group() as workers:
-                for _ in range(self._workers):
-                    workers.start_soon(self._worker)
+            if first:
+                await first()
+            await self.send(groups)
+
+    async def send(self, groups: Iterable[Group]) -> None:
+        self._lanes = Lanes(groups, self._past.was_accepted)
+        async with anyio.create_task_group() as workers:
+            for _ in range(self._workers):
+                workers.start_soon(self._worker)
+
+    async def read_back(self, result_id: int, run_ids: tuple[int, ...]) -> Conclusion:
+        """Look whether runs that were deleted are there. Raises LeaveOffError when stopped."""
+        return await self._checker.look(None, result_id, run_ids, 0)
 
     @property
     def is_paused(self) -> bool:

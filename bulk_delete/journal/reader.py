@@ -163,6 +163,8 @@ class Replay:
                 | events.JobPaused()
                 | events.JobContinued()
                 | events.JobStopping()
+                | events.CanaryStarted()
+                | events.CanaryFinished()
                 | events.ApiRead()
             ):
                 pass

@@ -73,6 +73,8 @@ class Rules:
                 | events.JobPaused()
                 | events.JobContinued()
                 | events.JobStopping()
+                | events.CanaryStarted()
+                | events.CanaryFinished()
                 | events.ApiRead()
                 | events.VerifyProgress()
             ):

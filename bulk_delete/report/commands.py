@@ -27,6 +27,7 @@ def command(
         "--expect": expect,
         **_schedule(settings.schedule),
         "--protect": settings.guards.protect,
+        "--canary": settings.guards.canary,
         "--protect-action": _if_other(
             settings.guards.protect_action, default_settings.guards.protect_action
         ),
@@ -38,6 +39,8 @@ def command(
             chosen, default = getattr(settings.input, field.name), field.default
             flags[f"--{field.name.replace('_', '-')}"] = _if_other(chosen, default)
     given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    if settings.guards.canary_wait:
+        given.append("--canary-wait")
     if skip_failed:
         given.append("--skip-failed")
     plain = [f"./{word}" if word.startswith("-") and word != "-" else word for word in words]

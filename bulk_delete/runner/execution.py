@@ -20,13 +20,14 @@ from bulk_delete import __version__, events, report
 from bulk_delete.client import Client, open_client
 from bulk_delete.config import ApiKey, Schedule, Settings
 from bulk_delete.control import End
-from bulk_delete.dispatch import Ends, Engine
+from bulk_delete.dispatch import Ends, Engine, Recorder
 from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.opening import Mended
 from bulk_delete.journal.reader import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DOUBTED
+from bulk_delete.runner.canary import Canary, Witness
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.heeding import Heeding
 from bulk_delete.runner.holding import Holds
@@ -84,7 +85,11 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         execution = folder.execution
         endings: list[Ending] = []
         standings = _standings(job)
-        engine, holds, throttle, gauge = _engine(job, client, journal, standings, watcher, endings)
+        recording = Recording(journal, standings, watcher)
+        witness = Witness(recording) if settings.guards.canary else None
+        engine, holds, throttle, gauge = _engine(
+            job, client, witness or recording, standings, watcher, endings
+        )
         heeding = Heeding(
             folder,
             engine,
@@ -92,7 +97,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
             throttle,
             gauge,
             post,
-            Recording(journal, standings, watcher).record_job,
+            recording.record_job,
             watcher,
             settings.limits.grace,
         )
@@ -103,7 +108,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
             holds,
             throttle,
             settings.api.timeout,
-            Recording(journal, standings, watcher).record_job,
+            recording.record_job,
         )
         async with anyio.create_task_group() as house:
             house.start_soon(journal.serve)
@@ -112,7 +117,8 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     await _open_books(job, journal, execution, key, approved_by)
                     _list_leftover(job, job.leftover.plan)
                     folder.forget_before(plan.figures.fingerprint)
-                    await _send(job, engine, gauge, watcher, heeding, timekeeper)
+                    canary = _canary(job, engine, witness, heeding)
+                    await _send(job, engine, gauge, watcher, heeding, timekeeper, canary)
                     await journal.durable()
                 except JournalFailed as failure:
                     endings.append(failure)
@@ -218,7 +224,7 @@ def _standings(job: Job) -> Standings:
 def _engine(
     job: Job,
     client: Client,
-    journal: Journal,
+    recorder: Recorder,
     standings: Standings,
     watcher: Watcher,
     endings: list[Ending],
@@ -233,7 +239,7 @@ def _engine(
     ends = Ends(
         transport=client,
         pace=throttle,
-        recorder=Recording(journal, standings, watcher),
+        recorder=recorder,
         past=job.states,
         shield=shield,
         clock=time.monotonic,
@@ -266,6 +272,7 @@ async def _send(
     watcher: Watcher,
     heeding: Heeding,
     timekeeper: TimeKeeper,
+    canary: Canary | None,
 ) -> None:
     timekeeper.begin()
     await heeding.begin()
@@ -273,9 +280,26 @@ async def _send(
         side.start_soon(_show, gauge, watcher)
         side.start_soon(heeding.serve)
         side.start_soon(timekeeper.serve)
-        await engine.run(job.todo.plan.lanes())
+        if canary:
+            await engine.run(canary.rest(), first=canary.fly)
+        else:
+            await engine.run(job.todo.plan.lanes())
         side.cancel_scope.cancel()
     watcher.show(gauge.read())
+
+
+def _canary(job: Job, engine: Engine, witness: Witness | None, heeding: Heeding) -> Canary | None:
+    guards = job.order.settings.guards
+    if guards.canary is None or witness is None:
+        return None
+    go_on = report.command("continue", (job.name,), Settings(state=job.order.settings.state))
+
+    async def wait(why: str) -> None:
+        await heeding.pause_for("the canary", f"{why}; to go on: {go_on}")
+
+    return Canary(
+        job.todo.plan, guards.canary, engine, witness, wait if guards.canary_wait else None
+    )
 
 
 async def _show(gauge: Gauge, watcher: Watcher) -> None:

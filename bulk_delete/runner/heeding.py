@@ -7,15 +7,16 @@ from datetime import datetime
 
 import anyio
 import msgspec
+from msgspec.structs import replace
 
 from bulk_delete import events, report
 from bulk_delete.config import parse_rate
-from bulk_delete.control import Ask, Control, Ear, UnreadableError
+from bulk_delete.control import Ask, Control, Ear, UnreadableError, change
 from bulk_delete.dispatch import Engine
 from bulk_delete.errors import JournalFailed, Stopped
 from bulk_delete.folder import JobFolder
 from bulk_delete.runner.holding import Holds
-from bulk_delete.runner.posting import Post
+from bulk_delete.runner.posting import Post, stamp
 from bulk_delete.runner.watching import Gauge, Watcher
 from bulk_delete.throttle import Throttle
 
@@ -67,6 +68,18 @@ class Heeding:
             cure = f"bulk-delete continue {self._folder.job}"
             told = {"by": by, "since": control.pause.at, "detail": why, "cure": cure}
             self._watcher.log("error", "job.starts_paused", told)
+        await self._obey(control)
+        self._show()
+
+    async def pause_for(self, by: str, why: str) -> None:
+        """Pause the job as if somebody asked for it. Raises JournalFailed."""
+        ask = Ask(by, stamp(), why)
+        try:
+            control = change(self._folder.control, lambda now: replace(now, pause=ask))
+        except OSError as error:
+            raise JournalFailed(
+                f"{self._folder.control}: cannot be written: {error.strerror}"
+            ) from None
         await self._obey(control)
         self._show()
 

@@ -92,6 +92,7 @@ def open_job(order: Order, state: Path, waiting: Waiting = in_silence) -> Iterat
 @contextlib.contextmanager
 def open_saved_job(order: Order, state: Path, waiting: Waiting = in_silence) -> Iterator[Job]:
     """Open a job by its saved plan. Raises InvalidInput when there is none."""
+    check_order(order)
     name = order.job or ""
     folder = JobFolder(state, name)
     if not has_started(folder):

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from bulk_delete.config import Begun, Settings
 from bulk_delete.errors import InvalidInput
 
+MOST_CANARY = 1000
+"""Batches. What became of all their runs is kept in memory."""
+
 _FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -33,6 +36,11 @@ class Order:
 
 def check_order(order: Order) -> None:
     """Refuse what cannot be meant, before anything is read. Raises InvalidInput."""
+    guards = order.settings.guards
+    if guards.canary_wait and guards.canary is None:
+        raise InvalidInput("--canary-wait waits for a canary to come back; give --canary N, too")
+    if guards.canary is not None and guards.canary > MOST_CANARY:
+        raise InvalidInput(f"--canary {guards.canary}: give at most {MOST_CANARY} batches")
     if order.expect is not None and not _FINGERPRINT.fullmatch(order.expect):
         raise InvalidInput(
             f"--expect {order.expect!r} is no fingerprint: give the 64 hex digits that plan prints"

@@ -77,6 +77,8 @@ _JOB_LEVELS: dict[type[events.Event], str] = {
     events.JobPaused: "warning",
     events.JobContinued: "warning",
     events.JobStopping: "warning",
+    events.CanaryStarted: "info",
+    events.CanaryFinished: "info",
     events.ApiRead: "info",
 }
 
@@ -109,9 +111,18 @@ class Recording:
             fields |= {"result_id": batch.result_id, "runs": len(runs)}
             self._watcher.log(level, fields.pop("event"), fields)
 
+    def record_back(self, event: events.BatchReopened) -> None:
+        """Take back that runs are deleted."""
+        self._journal.write(event)
+        self._standings.take_back(len(event.run_ids))
+        self._tell(event)
+
     def record_pairs(self, event: events.OfPairs) -> None:
         self._journal.write(event)
         self._standings.take_pairs(event)
+        self._tell(event)
+
+    def _tell(self, event: events.OfPairs) -> None:
         fields = msgspec.to_builtins(event)
         fields["runs"] = len(fields.pop("run_ids"))
         self._watcher.log("warning", fields.pop("event"), fields)

@@ -10,11 +10,13 @@ from bulk_delete.model import (
     BadRequest,
     Deleted,
     Forbidden,
+    Found,
     KeyRejected,
     Reading,
     Rejected,
     ResultNotFound,
     Throttled,
+    Visible,
 )
 from bulk_delete.retry import is_absence
 
@@ -28,7 +30,7 @@ FIRST_PROBE_S = 1.0
 LAST_PROBE_S = 15.0
 """Distances of the probes: doubled from the first to the last."""
 
-_GOOD = Deleted | BadRequest | ResultNotFound | Forbidden | Rejected
+_GOOD = Deleted | Found | Visible | BadRequest | ResultNotFound | Forbidden | Rejected
 """Facts that speak of the call, not of the state of the API."""
 
 _ANSWER = _GOOD | Throttled | KeyRejected
@@ -64,7 +66,7 @@ class Circuit:
 
     def note(self, fact: Reading, now: float) -> None:
         """Take in what came of a call; a failure may open it, an answer closes it."""
-        if self._failing_since is None and isinstance(fact, Deleted):
+        if self._failing_since is None and isinstance(fact, Deleted | Found | Visible):
             self._heard_at, self._worn_out = now, 0
             return
         if isinstance(fact, _ANSWER):

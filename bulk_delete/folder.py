@@ -1,10 +1,11 @@
 """The job folder: its place, its lock, and files that are written whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import os
-import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,8 +13,7 @@ from typing import BinaryIO
 
 from bulk_delete import lock
 from bulk_delete.errors import InvalidInput, JournalFailed
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+from bulk_delete.model import JOB_NAME, NAMES
 
 
 def state_dir(chosen: Path | None, environ: Mapping[str, str], home: Path) -> Path:
@@ -24,18 +24,33 @@ def state_dir(chosen: Path | None, environ: Mapping[str, str], home: Path) -> Pa
     return chosen or base / "bulk-delete"
 
 
+def exposure(state: Path) -> str | None:
+    """Return a warning where everybody on this machine may change what the folder of jobs holds."""
+    try:
+        mode = state.stat().st_mode
+    except OSError:
+        return None
+    if not mode & stat.S_IWOTH or mode & stat.S_ISVTX:
+        return None
+    return f"{state}: everybody may put another folder in a job's place here: chmod o-w"
+
+
 class JobFolder:
-    """`<state dir>/<job>/`. Everything in it is for this user alone (0700, files 0600)."""
+    """`<state dir>/<job>/`. Everything in it is for this user alone (0700, files 0600).
+
+    Nothing in it is reached through a link: what stands behind one is not the job's to write.
+    """
 
     def __init__(self, state: Path, job: str) -> None:
-        if not _NAME.fullmatch(job):
-            raise InvalidInput(
-                f"{job!r} cannot name a job; give --name letters, digits, '.', '_' and '-'"
-            )
+        if not JOB_NAME.fullmatch(job):
+            raise InvalidInput(f"{job!r} cannot name a job; give --name {NAMES}")
         self.job = job
         self.path = state / job
+        if os.path.islink(self.path):  # noqa: PTH114 - Path.is_symlink() raises where this does not
+            raise _not_ours(self.path)
         self.journal = self.path / "journal.jsonl"
         self.mark = self.path / "journal.mark"
+        self.checkpoint = self.path / "journal.checkpoint"
         self.broken = self.path / "journal.broken"
         self.rejects = self.path / "rejects.csv"
         self.failed = self.path / "failed.csv"
@@ -66,15 +81,16 @@ class JobFolder:
                 raise JournalFailed(f"{path} cannot be removed: {error.strerror}") from None
 
     def make(self) -> None:
-        """Make the folder. Raises JournalFailed."""
+        """Make the folder, and close it to others where it was there. Raises JournalFailed."""
         try:
-            for folder in (self.path.parent, self.path):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(self.path)
+            mode = self.path.stat().st_mode
         except OSError as error:
             raise JournalFailed(
                 f"{self.path} cannot be made: {error.strerror}; give --state-dir a folder "
                 "that can be written"
             ) from None
+        _close_to_others(self.path, mode)
 
     @contextlib.contextmanager
     def locked(
@@ -86,13 +102,16 @@ class JobFolder:
     ) -> Iterator[None]:
         """Hold the job. Raises JobBusy when another process does, naming it, or JournalFailed.
 
-        With `wait_s` it waits that long for the other, of which `waiting` is told.
+        With `wait_s` it waits that long for the other, of which `waiting` is told. Raises
+        InvalidInput for a link in the place of a file.
         """
         self.make()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             handle = os.open(self.lock, flags, 0o600)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _not_ours(self.lock) from None
             raise JournalFailed(f"{self.lock} cannot be opened: {error.strerror}") from None
         try:
             mine = lock.newcomer(self.execution, doing)
@@ -104,6 +123,8 @@ class JobFolder:
                     "--state-dir another disk"
                 ) from None
             _sweep(self.path)
+            for path, mode in _files(self.path):
+                _close_to_others(path, mode)
             try:
                 yield
             finally:
@@ -113,7 +134,12 @@ class JobFolder:
 
     @contextlib.contextmanager
     def at_rest(self) -> Iterator[None]:
-        """Keep others from starting the job, writing nothing. Raises JobBusy while it runs."""
+        """Keep others from starting the job, writing nothing. Raises JobBusy while it runs.
+
+        Raises InvalidInput for a link in the place of a file.
+        """
+        for _ in _files(self.path):
+            pass
         try:
             handle = os.open(self.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:  # it was copied here, or is not to be read: then nobody runs it, either
@@ -136,6 +162,46 @@ class JobFolder:
                 f"{self.path}: {free / 1e6:,.1f} MB free, the journal of this plan needs about "
                 f"{needed / 1e6:,.1f} MB; make room, or give --state-dir another disk"
             )
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and those that it lies in, for this user alone. Raises OSError."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the files of a job with their modes. Raises InvalidInput for a link."""
+    try:
+        found = list(folder.iterdir())
+    except OSError as error:
+        raise InvalidInput(f"{folder}: cannot be looked into: {error.strerror}") from None
+    for path in found:
+        with contextlib.suppress(FileNotFoundError):  # a running job is just replacing it
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                raise _not_ours(path)
+            if stat.S_ISREG(mode):
+                yield path, mode
+
+
+def _not_ours(path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"{path} is a link, which this program did not make: find out who did, and move it away"
+    )
+
+
+def _close_to_others(path: Path, mode: int) -> None:
+    if not mode & 0o077:
+        return
+    try:
+        path.chmod(mode & 0o7700)
+    except OSError as error:
+        raise JournalFailed(
+            f"{path} is open to others, and cannot be closed to them: {error.strerror}; give "
+            "--state-dir a folder of your own"
+        ) from None
 
 
 def _sweep(folder: Path) -> None:

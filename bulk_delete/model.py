@@ -1,6 +1,7 @@
 """The values that all rooms speak of: pairs, batches, replies, states. They do nothing."""
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,6 +9,10 @@ from typing import NamedTuple
 MAX_ID = 2**63 - 1
 MAX_BATCH = 100
 """Most run ids in one call (the endpoint's own limit)."""
+
+JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+NAMES = "letters, digits, '.', '_' and '-'"
+"""What a job's name is made of, as it is and in words."""
 
 
 class Pair(NamedTuple):
@@ -192,7 +197,7 @@ class InDoubt:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Any other status (3xx, other 4xx): refused for good."""
+    """Any other status (3xx save 303, other 4xx): refused for good."""
 
     status: int
     detail: str

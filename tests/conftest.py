@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -13,11 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from bulk_delete.model import Pair
 from bulk_delete.sandbox import Call, CallLog, Faults, Server, World, in_background
+from tests.nursery import nursery, nurses
 
 KEY = "test-key-5f1d9c"
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 
 class WarpLoop(asyncio.SelectorEventLoop):
@@ -121,6 +127,7 @@ class Command:
 
     home: Path
     environ: dict[str, str]
+    umask: int = -1
 
     @property
     def state(self) -> Path:
@@ -133,12 +140,20 @@ class Command:
         self, *words: object, stdin: str | bytes | None = None, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        environ = {**self.environ, **environ}
+        if nurses(environ):
+            line = [str(word) for word in words]
+            ended = nursery().run(line, data or b"", environ, self.home, self.umask)
+            return subprocess.CompletedProcess(
+                line, ended.code, ended.out.decode(), ended.err.decode()
+            )
         done = subprocess.run(
             self.line(*words),
             input=data if data is not None else b"",
             capture_output=True,
-            env={**self.environ, **environ},
+            env=environ,
             cwd=self.home,
+            umask=self.umask,
             timeout=50,
             check=False,
         )
@@ -156,6 +171,27 @@ class Command:
             env={**self.environ, **environ},
             cwd=self.home,
         )
+
+    def on_terminal(self, typed: str, *words: object) -> tuple[str, int]:
+        """Run it on a terminal of its own; return what it showed and its exit code."""
+        ours, theirs = pty.openpty()
+        child = subprocess.Popen(
+            self.line(*words),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**self.environ, "TERM": "xterm", "COLUMNS": "120"},
+            cwd=self.home,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end has closed
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        os.close(ours)
+        return shown.decode(), child.wait(50)
 
     def folder(self, job: str = "runs") -> Path:
         return self.state / "bulk-delete" / job

@@ -12,14 +12,24 @@ import pytest
 from bulk_delete.columns import columns_of
 from bulk_delete.model import MAX_BATCH
 from bulk_delete.plan import Biggest, Figures
-from bulk_delete.store import Builder, Plan, Scratch, build, coded, locating, plan_file, strays
+from bulk_delete.store import (
+    Builder,
+    Plan,
+    Scratch,
+    build,
+    coded,
+    locating,
+    plan_file,
+    scratch,
+    strays,
+)
 
 SCRATCH = Scratch()
 
 
-def plan_of(pairs: Iterable[tuple[int, int]], scratch: Scratch = SCRATCH) -> Plan:
+def plan_of(pairs: Iterable[tuple[int, int]], where: Scratch = SCRATCH) -> Plan:
     """Build a plan that closes itself."""
-    with Builder(scratch) as builder:
+    with Builder(where) as builder:
         builder.add(columns_of(pairs))
         return self_closing(builder.plan())
 
@@ -64,6 +74,10 @@ def small(at_once: int, index_at_once: int = 2, few: int = 1) -> Iterator[None]:
         patch.setattr(plan_file, "_GROUPS_AT_ONCE", index_at_once)
         patch.setattr(plan_file, "_FEW", few)
         patch.setattr(plan_file, "_RAW_AT_ONCE", 1000)
+        patch.setattr(locating, "_PAGE", 2)
+        patch.setattr(locating, "_PAGES", 2)
+        patch.setattr(scratch, "_PAGE", 7)
+        patch.setattr(scratch, "_PAGES", 2)
         patch.setattr(coded, "AT_ONCE", at_once)
         patch.setattr(locating, "AT_ONCE", at_once)
         patch.setattr(locating, "_BLOCK", index_at_once)

@@ -4,7 +4,8 @@ import weakref
 from pathlib import Path
 
 from bulk_delete.columns import columns_of
-from bulk_delete.journal.reader import History, read
+from bulk_delete.journal.reader import read
+from bulk_delete.journal.replay import History
 from bulk_delete.ledger import STATES
 from bulk_delete.model import Pair, State
 from bulk_delete.store import Plan, States, states_told

@@ -10,8 +10,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import example, given
@@ -22,6 +21,7 @@ from bulk_delete.config import (
     Api,
     ApiKey,
     DayTime,
+    Factor,
     Given,
     Guards,
     Input,
@@ -35,14 +35,17 @@ from bulk_delete.config import (
     Settings,
     Window,
     ZoneName,
+    chosen,
+    config_place,
     find_key,
     is_loopback,
     load,
     parse_base_url,
     parse_rate,
     parse_seconds,
+    settings_of,
 )
-from bulk_delete.config.settings import parse_count, parse_max_failures
+from bulk_delete.config.settings import parse_count, parse_factor, parse_max_failures
 from bulk_delete.config.times import parse_day_time, parse_windows, parse_zone
 from bulk_delete.errors import InvalidInput
 
@@ -330,6 +333,20 @@ def test_the_schedule_is_found_everywhere(place: Place) -> None:
     assert "--windows: 'soon' does not fit" in place.refusal(flags=flags(schedule__windows="soon"))
 
 
+def test_a_factor_is_a_number_from_one() -> None:
+    """How many times as many is a number from 1 up, as a number or as text."""
+    assert [parse_factor(value) for value in (1, "1", " 2.5 ", 3.0)] == [1, 1, 2.5, 3]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "0", 0.9, -1, "3x", "1e3", "nan", "9" * 400, ARABIC_3, True, None, []]
+)
+def test_what_is_no_factor_is_refused(value: object) -> None:
+    """Less than 1, a unit, the absurd and what is no number are refused."""
+    with pytest.raises(ValueError, match="from 1 up, as 3 or"):
+        parse_factor(value)
+
+
 @effort(max_examples=200, deadline=None)
 @given(
     st.sampled_from(
@@ -342,6 +359,8 @@ def test_the_schedule_is_found_everywhere(place: Place) -> None:
             parse_day_time,
             parse_windows,
             parse_zone,
+            parse_factor,
+            parse_base_url,
         ]
     ),
     st.one_of(
@@ -395,6 +414,8 @@ def test_a_base_url_is_https_or_loopback(given: str, taken: str) -> None:
         ("http://localhost.example.com", "unencrypted"),
         ("http://example.com/127.0.0.1", "unencrypted"),
         ("http://[::2]", "unencrypted"),
+        ("https://api.cekura.ai/\x9b1m", "give a URL"),
+        ("https://api.cekura.ai/\u202e", "give a URL"),
         ("https://user:password@api.cekura.ai", "leave user"),
         ("https://user@api.cekura.ai", "leave user"),
         ("https://@api.cekura.ai", "leave user"),
@@ -504,7 +525,7 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
     """Return a text that is no default, and the value that it stands for."""
     if name == ("api", "base_url"):
         return "https://sample", "https://sample"
-    if get_origin(kind) in {UnionType, Union}:
+    if type(None) in get_args(kind):
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return get_args(kind)[-1], get_args(kind)[-1]
@@ -513,6 +534,7 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
         Rate: ("77/h", Rate(77, 3600)),
         Seconds: ("77ms", 0.077),
         MaxFailures: ("77", MaxFailures(count=77)),
+        Factor: ("77.5", 77.5),
         int: ("77", 77),
         bool: ("false", False) if default is True else ("true", True),
         Path: ("/sample/path", Path("/sample/path")),
@@ -655,9 +677,23 @@ def test_an_unknown_key_is_refused(place: Place, text: str, words: list[str]) ->
     """A section or key that is no setting is refused by file and name, with the nearest that is."""
     path = place.file(text)
     told = place.refusal()
-    assert told.startswith(f"{path}: ")
+    assert told.startswith(str(path))
     for word in words:
         assert word in told
+
+
+def test_a_mistake_is_told_with_its_line(place: Place) -> None:
+    """A wrong value and an unknown name are told with the line on which they stand."""
+    path = place.file('# rate = 2\n[log]\nformat = "text"\n\n[limits]\n "rate"=10\n')
+    assert place.refusal().startswith(f"{path}, line 6: [limits] rate: 10 does not fit")
+    place.file('[input]\nformat = "csv"\n[log]\nformt = "text"\n')
+    assert place.refusal().startswith(f"{path}, line 4: [log] has no key 'formt'")
+    place.file("[log]\n[ limit ] # all of them\nrate = 1\n")
+    assert place.refusal().startswith(f"{path}, line 2: there is no section [limit]")
+    place.file('\nlimits.rates = "1/s"\n')
+    assert place.refusal().startswith(f"{path}, line 2: [limits] has no key 'rates'")
+    place.file("limits = { rates = 1 }\n")
+    assert place.refusal().startswith(f"{path}, line 1: [limits] has no key 'rates'")
 
 
 def test_no_near_key_is_made_up(place: Place) -> None:
@@ -692,7 +728,7 @@ def test_a_value_that_does_not_fit_is_refused(place: Place, text: str, words: li
     """A wrong value is refused by file, section and key, with what it should look like."""
     path = place.file(text)
     told = place.refusal()
-    assert told.startswith(f"{path}: ")
+    assert told.startswith(str(path))
     for word in words:
         assert word in told
 
@@ -872,3 +908,34 @@ def test_several_rates_of_the_wrong_form(text: str) -> None:
 def test_the_time_that_calls_take(rate: str, calls: int, seconds: float) -> None:
     """A full hour is waited out before the next call."""
     assert parse_rate(rate).seconds_for(calls) == pytest.approx(seconds)
+
+
+def test_the_origin_is_that_of_the_value_in_force() -> None:
+    """The first place that has a setting gives its value and its origin."""
+    rate = ("limits", "rate")
+    first, second = {rate: Given("3/s", "--rate")}, {rate: Given("4/s", "a file")}
+    other = {("limits", "grace"): Given("9s", "a variable")}
+    found = chosen(first, other, second)
+    assert {name: given.origin for name, given in found.items()} == {
+        rate: "--rate",
+        ("limits", "grace"): "a variable",
+    }
+    assert settings_of(first, other, second).limits.rate.count == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "environ", "path", "rule"),
+    [
+        ("f.toml", {"BULK_DELETE_CONFIG": "v.toml"}, "f.toml", "--config"),
+        (None, {"BULK_DELETE_CONFIG": "v.toml"}, "v.toml", "BULK_DELETE_CONFIG"),
+        (None, {"XDG_CONFIG_HOME": "/x"}, "/x/bulk-delete/config.toml", "XDG_CONFIG_HOME"),
+        (None, {"XDG_CONFIG_HOME": "x"}, "/home/.config/bulk-delete/config.toml", "~/.config"),
+        (None, {}, "/home/.config/bulk-delete/config.toml", "~/.config"),
+    ],
+)
+def test_the_place_of_the_config(
+    flag: str | None, environ: dict[str, str], path: str, rule: str
+) -> None:
+    """The place is told by one rule, also when there is no file; a relative XDG folder is none."""
+    place = config_place(Path(flag) if flag else None, environ, Path("/home"))
+    assert (str(place.path), place.rule) == (path, rule)

@@ -65,10 +65,10 @@ def test_every_change_has_a_greater_number(tmp_path: Path) -> None:
     numbers = [change(path, paused).n for _ in range(5)]
     path.unlink()
     numbers.append(change(path, paused).n)
-    path.write_bytes(msgspec.json.encode(Control(n=10**15)))
+    path.write_bytes(msgspec.json.encode(Control(n=10**16)))
     numbers.append(change(path, paused).n)
     assert numbers == sorted(set(numbers))
-    assert numbers[-1] == 10**15 + 1
+    assert numbers[-1] == 10**16 + 1
 
 
 def test_who_asks_at_once_asks_in_turn(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import get_args
 
+import pytest
 from click.testing import CliRunner
 
 from bulk_delete import errors, events
@@ -28,6 +29,36 @@ def test_every_command_is_in_the_readme() -> None:
     """The README's table names each command, and no other."""
     table = README.split("## Commands")[1].split("## Input")[0]
     assert set(re.findall(r"^\| `bulk-delete (\w+)", table, re.MULTILINE)) == set(app.commands)
+
+
+@pytest.mark.parametrize("name", sorted(app.commands))
+def test_every_command_has_examples(name: str) -> None:
+    """Each command's help ends its text with commands to type, of its own."""
+    shown = CliRunner().invoke(app, [name, "--help"], prog_name="bulk-delete").output
+    examples = shown.partition("\n  Example")[2].partition("\n\n")[0]
+    assert f"bulk-delete {name}" in examples
+
+
+def _lines_to_type() -> list[str]:
+    """Return what the README, and the help of each command, tell people to type."""
+    helps = "\n".join(command.help or "" for command in app.commands.values())
+    blocks = re.findall(r"(?ms)^```console\n(.*?)^```", README)
+    typed = re.findall(r"`(bulk-delete [^`]*)`", README)
+    lines = "\n".join([helps, *blocks]).splitlines()
+    shown = [
+        line.partition("  #")[0] for line in lines if re.match(r" *(\$ |.*\|)?.*bulk-delete ", line)
+    ]
+    return [f"bulk-delete {line.partition('bulk-delete ')[2]}" for line in [*shown, *typed]]
+
+
+@pytest.mark.parametrize("line", sorted({line.strip() for line in _lines_to_type()}))
+def test_what_people_are_told_to_type_exists(line: str) -> None:
+    """Each command and each flag in an example is one that there is."""
+    words = re.split(r"[\s|\[\]\")]+", line)[1:]
+    assert words[0] in app.commands or words[0].startswith("-"), line
+    command = app.commands.get(words[0], app)
+    flags = {name for param in command.params for name in (*param.opts, "--help", "-h")}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= flags, line
 
 
 def test_every_exit_code_is_in_the_readme() -> None:

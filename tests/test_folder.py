@@ -30,6 +30,22 @@ def test_a_held_job_is_held(tmp_path: Path) -> None:
         assert (folder.path / "lock").exists()
 
 
+def test_a_folder_that_cannot_be_closed_to_others_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's folder, which one may write but not close, is no place for a job."""
+    folder = JobFolder(tmp_path, "job")
+    folder.make()
+    folder.path.chmod(0o770)
+
+    def forbidden(_path: Path, _mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", forbidden)
+    with pytest.raises(JournalFailed, match="give --state-dir a folder of your own"):
+        folder.make()
+
+
 def test_what_a_killed_process_was_writing_is_swept(tmp_path: Path) -> None:
     """Who holds the job removes unfinished files of processes that are gone, and nothing else."""
     folder = JobFolder(tmp_path, "job")

@@ -20,7 +20,7 @@ from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.journal.chain import START, Link
 from bulk_delete.journal.mark import read_mark, write_mark
 from bulk_delete.journal.opening import last_started, recover
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.model import State
 from bulk_delete.store import states_told
@@ -168,6 +168,71 @@ async def test_the_first_failure_ends_the_journal(place: Place) -> None:
         with pytest.raises(JournalFailed):
             journal.write(DELETED)
         with pytest.raises(JournalFailed):
+            await journal.durable()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("can't start new thread"), OSError(12, "No memory")]
+)
+async def test_memory_that_runs_out_ends_the_journal(place: Place, error: Exception) -> None:
+    """Where a commit has no memory the journal has failed, as on a failing disk."""
+
+    def sync(_handle: int) -> None:
+        raise error
+
+    async with place.writing(sync=sync) as journal:
+        journal.write(SENT)
+        with pytest.raises(JournalFailed, match="cannot be written"):
+            await journal.durable()
+
+
+async def test_a_line_that_cannot_be_made_ends_the_journal(place: Place) -> None:
+    """Where memory runs out over a line no other follows it: its number would be missing."""
+    short = False
+
+    def now() -> float:
+        if short:
+            raise MemoryError
+        return NOW
+
+    journal = Journal(place.journal, place.mark, START, now=now)
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.serve)
+        journal.write(SENT)
+        await journal.durable()
+        short = True
+        with pytest.raises(JournalFailed, match="memory ran out"):
+            journal.write(DELETED)
+        short = False
+        with pytest.raises(JournalFailed):
+            journal.write(DELETED)
+        await journal.close()
+        group.cancel_scope.cancel()
+    journal.release()
+    history = place.recover()
+    assert (history.end.lines, history.damage) == (1, None)
+
+
+@pytest.mark.parametrize("loss", ["removed", "moved away", "replaced", "folder moved away"])
+async def test_a_journal_that_is_gone_has_failed(tmp_path: Path, loss: str) -> None:
+    """What is written to a file that no start will find is not on the disk."""
+    place = Place(tmp_path / "job")
+    place.folder.mkdir()
+    async with place.writing() as journal:
+        journal.write(SENT)
+        await journal.durable()
+        match loss:
+            case "removed":
+                place.journal.unlink()
+            case "moved away":
+                place.journal.rename(place.broken)
+            case "replaced":
+                place.broken.write_bytes(place.journal.read_bytes())
+                place.broken.rename(place.journal)
+            case _:
+                place.folder.rename(tmp_path / "away")
+        journal.write(DELETED)
+        with pytest.raises(JournalFailed, match="removed or moved away"):
             await journal.durable()
 
 

@@ -17,13 +17,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bulk_delete import events
 from bulk_delete.errors import Refused
+from bulk_delete.folder import JobFolder
 from bulk_delete.journal.lines import parse
 from bulk_delete.journal.opening import recover
-from bulk_delete.journal.reader import read
+from bulk_delete.journal.reader import Position, Reader, read
 from bulk_delete.ledger import DONE
 from bulk_delete.model import Batch, Pair, State
+from bulk_delete.runner.checkpoint import keep_checkpoint, load_checkpoint
 from bulk_delete.runner.intake import check_target
-from bulk_delete.store import states_told
+from bulk_delete.store import states_of, states_told, states_writer
 from tests.made_plans import SCRATCH, plan_of
 from tests.plain_ledger import PlainLedger
 from tests.replays import replay
@@ -156,6 +158,46 @@ class Nights(RuleBasedStateMachine):
         )[1].close()
         self.ledger = retold(self.journal)
 
+    @rule(of_lines=st.floats(0, 1), of_starts=st.floats(0, 1))
+    def checkpoint(self, of_lines: float, of_starts: float) -> None:
+        """Follow an execution up to any line, keep that, and read on from there as a start does."""
+        if not self.restarts:
+            return
+        plan = plan_of(self.asked)
+        starts = [
+            number
+            for number, line in enumerate(self.journal.read_bytes().splitlines())
+            if b'"event":"job.started"' in line
+        ]
+        number = starts[int(of_starts * (len(starts) - 1))]
+        folder = JobFolder(self.folder.parent, self.folder.name)
+        with Reader(self.journal, writer := states_writer(SCRATCH, plan)) as reader:
+            reader.go_on(lines=number)
+            reader.end()
+            start = Position(reader.history, {})
+        states = writer.states()
+        writer = states.writer(SCRATCH)
+        with Reader(self.journal, writer, start=start) as reader:
+            reader.go_on(lines=1 + int(of_lines * 60))
+            folder.checkpoint.unlink(missing_ok=True)
+            keep_checkpoint(folder, writer, reader)
+        writer.close()
+        states.close()
+        if not folder.checkpoint.exists():
+            return  # others than the plan's were told of: that is read anew
+        loaded = load_checkpoint(folder, plan, SCRATCH)
+        assert loaded
+        history, states = states_of(
+            lambda sink: read(self.journal, sink, start=loaded[1]), loaded[0]
+        )
+        whole = replay(self.journal, plan)
+        assert history == whole.history
+        everything = plan_of(self.ever_asked)
+        assert list(states.told(everything.chunks())) == list(
+            whole.states.told(everything.chunks())
+        )
+        states.close()
+
     @rule()
     def other_target(self) -> None:
         """Point the job at another API, which is refused once it has started."""
@@ -210,4 +252,4 @@ class Nights(RuleBasedStateMachine):
 
 
 TestNights = Nights.TestCase
-TestNights.settings = settings(max_examples=40, stateful_step_count=10, deadline=None)
+TestNights.settings = settings(max_examples=25, stateful_step_count=10, deadline=None)

@@ -25,7 +25,7 @@ EMPTY = (
     "is empty, as a file is that is being written; where nothing is to be protected, leave "
     "--protect out"
 )
-UNSURE = "so it is not known what to protect; mend the file:\n"
+UNSURE = "so it is not known what to protect; mend the file\n"
 LINE = "  {path}, line"
 WRONG = "result id 'x' is not a whole decimal number"
 ASKED = [Pair(1, 1), Pair(1, 2), Pair(2, 1), Pair(2, 2), Pair(3, 1), Pair(MAX_ID, MAX_ID)]
@@ -138,7 +138,8 @@ def test_a_file_that_is_not_sure_is_refused(
     path.write_bytes(data)
     with pytest.raises(InvalidInput) as refused:
         protect(path)
-    assert refused.value.reason == f"--protect {path}: {told.format(path=path)}"
+    found = "\n".join(filter(None, [refused.value.reason, refused.value.listing]))
+    assert found == f"--protect {path}: {told.format(path=path)}"
 
 
 def test_a_header_without_results_is_refused(tmp_path: Path, protect: Protect) -> None:
@@ -159,8 +160,8 @@ def test_only_the_first_bad_rows_are_named(tmp_path: Path, protect: Protect) -> 
     path.write_text("result_id\n" + "x\n" * 1234)
     with pytest.raises(InvalidInput, match=r": 1,234 rows are bad, ") as refused:
         protect(path)
-    lines = refused.value.reason.splitlines()
-    assert len(lines) == 1 + 20 + 1
+    lines = refused.value.listing.splitlines()
+    assert len(lines) == 20 + 1
     assert lines[-1] == "  … and 1,214 more"
 
 
@@ -350,7 +351,7 @@ def test_what_cannot_be_read_again_is_refused(tmp_path: Path, protect: Protect) 
         ("", EMPTY),
         (
             "result_id\n1\nx\n",
-            f"1 row is bad, {UNSURE}{LINE} 3: {WRONG}",
+            f"1 row is bad, {UNSURE.rstrip()}; {LINE.strip()} 3: {WRONG}",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bulk_delete.config import Api, Input, Schedule, Seconds, Settings, ZoneName
 from bulk_delete.config.settings import Guards, StateFolder
 from bulk_delete.config.times import parse_day_time, parse_windows
 from bulk_delete.model import MAX_ID, Books, Counts, InputFile, Pair, Reject, State, Verdict
+from bulk_delete.plain import printable
 from bulk_delete.plan import Biggest
 from bulk_delete.sources import Source
 from tests.made_plans import plan_of, reference_fingerprint
@@ -75,7 +77,7 @@ def test_a_harmless_cell_is_left_as_it_is() -> None:
 def test_a_line_is_one_row_of_the_same_cells(cells: list[str]) -> None:
     """Whatever is in the cells, a line reads back as one row of them, escaped and guarded."""
     found = cells_of(report.csv_line(cells))
-    shown = [report.printable(cell) for cell in cells]
+    shown = [printable(cell) for cell in cells]
     assert [cell.replace("'", "") for cell in found] == [cell.replace("'", "") for cell in shown]
     assert all(cell.isprintable() for cell in found)
 
@@ -91,11 +93,6 @@ def test_no_delimiter_makes_a_formula(delimiter: str, sign: str) -> None:
             cell.lstrip("\"' ").startswith(sign) and "'" not in cell[: cell.index(sign)]
             for cell in line.rstrip("\n").split(cut)
         )
-
-
-def test_what_a_terminal_would_obey_is_escaped() -> None:
-    """Escape sequences, bells, line ends and marks of direction are shown, not done."""
-    assert report.printable("\x1b]0;x\x07\x9b\u202e\n\té") == r"\x1b]0;x\x07\x9b\u202e\n\té"
 
 
 @pytest.mark.parametrize(
@@ -340,6 +337,15 @@ def test_a_summary_tells_how_it_ended() -> None:
     assert text.endswith("Next: bulk-delete resume nightly\n")
 
 
+def test_no_word_of_a_summary_forges_a_line() -> None:
+    """Whatever is in a reason, a folder's name or a command, each takes one line."""
+    odd = "a\nExit code 0: all is well\x1b[1m"
+    told = replace(SUMMARY, reason=odd, folder=odd, next=odd)
+    lines = report.summary_text(told).splitlines()
+    assert len(lines) == len(report.summary_text(SUMMARY).splitlines())
+    assert sum(r"a\nExit code 0: all is well\x1b[1m" in line for line in lines) == 3
+
+
 @pytest.mark.parametrize("state", State)
 def test_a_summary_tells_every_state(state: State) -> None:
     """No state that a pair can end in is kept back."""
@@ -440,6 +446,16 @@ def test_a_printed_command_can_be_typed(name: str) -> None:
     assert isinstance(taken["inputs"], tuple)
     assert tuple(map(os.path.normpath, taken["inputs"])) == (name, "b.csv")
     assert taken["expect"] == FINGERPRINT
+
+
+@pytest.mark.parametrize("name", ["a\x1b]0;x\x07'b\\.csv", "a\n1.csv", "\u202eé.csv", "\udcff7"])
+def test_a_name_that_would_steer_the_terminal_can_be_typed(name: str) -> None:
+    """What would not be seen is written as $'…' has it, which a shell takes for the same name."""
+    command = report.command("run", (name,), Settings())
+    assert command.isprintable()
+    line = ["/bin/bash", "-c", f"printf '%s\\0' {command}"]
+    told = subprocess.run(line, capture_output=True, check=True)
+    assert told.stdout.split(b"\0")[2] == os.fsencode(name)
 
 
 def test_a_printed_command_holds_what_must_be_the_same() -> None:

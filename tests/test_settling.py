@@ -303,7 +303,7 @@ async def test_failures_alone_hold_all_calls() -> None:
         if isinstance(event, events.JobPaused | events.JobContinued)
     )
     assert isinstance(paused, events.JobPaused)
-    assert (paused.reason, paused.detail) == ("outage", "oops")
+    assert (paused.reason, paused.detail) == ("outage", "status 500: oops")
     assert isinstance(continued, events.JobContinued)
     held = [at for at, _, _ in rig.api.calls if 1015 < at < down_until]
     assert len(held) <= 6

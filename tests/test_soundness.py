@@ -39,7 +39,7 @@ from bulk_delete.model import (
     Visible,
 )
 from bulk_delete.runner.auditing import BookAuditor
-from bulk_delete.store import Plan, States, StatesWriter, states_told
+from bulk_delete.store import Plan, States, states_told, states_writer
 from bulk_delete.throttle import Throttle
 from tests.conftest import WarpLoop
 from tests.made_plans import SCRATCH, plan_of, self_closing
@@ -278,7 +278,7 @@ async def execute(
 
 def findings(journal: Path, mark: Path, plan: Plan) -> list[Finding]:
     """Return what an audit finds."""
-    writer = StatesWriter(SCRATCH, plan)
+    writer = states_writer(SCRATCH, plan)
     try:
         return list(Survey(journal, read_mark(mark), BookAuditor(writer, plan)).findings())
     finally:

@@ -1,6 +1,7 @@
 """The states on the disk, held against a plain dictionary, whatever plan their pairs are in."""
 
 import contextlib
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -157,6 +158,13 @@ def test_verdicts_of_many_texts_are_kept_apart(*, known: bool) -> None:
             (Pair(1, run), Verdict(State.FAILED, f"reason {run}", 400, "é" * (run % 50)))
             for run in range(1, 3000)
         ]
+
+
+def test_looking_at_states_writes_nothing() -> None:
+    """States that are only looked at take no room on the disk, however many they are."""
+    with contextlib.closing(SCRATCH.zeros(20_000_000)) as file:
+        assert not any(any(file.read(at, 100)) for at in range(0, file.size - 100, 3000))
+        assert os.fstat(file._handle).st_blocks == 0
 
 
 def test_a_result_larger_than_any_window_is_told_right() -> None:

@@ -10,7 +10,17 @@ from bulk_delete import events
 from bulk_delete.config import Limits, Rate, Retry
 from bulk_delete.dispatch import Ends
 from bulk_delete.dispatch.verifying import Verifier
-from bulk_delete.model import Found, InDoubt, Pair, Reading, ResultNotFound, Visible
+from bulk_delete.errors import Ending
+from bulk_delete.model import (
+    Found,
+    InDoubt,
+    NotSent,
+    Pair,
+    Reading,
+    ResultNotFound,
+    ServerError,
+    Visible,
+)
 from bulk_delete.throttle import Throttle
 from tests.test_dispatch import FakeApi, Record, runs_of
 
@@ -20,7 +30,9 @@ def anyio_backend(warped: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, An
     return warped
 
 
-async def verified(api: FakeApi, sizes: dict[int, int]) -> tuple[Verifier, Record, list[Pair]]:
+async def verified(
+    api: FakeApi, sizes: dict[int, int], endings: list[Ending] | None = None
+) -> tuple[Verifier, Record, list[Pair]]:
     """Read back a plan with one worker; return what was found still there, too."""
     record, found, ids, limits = Record(), list[Pair](), count(1), Limits(Rate(100), 1)
     ends = Ends(
@@ -37,7 +49,7 @@ async def verified(api: FakeApi, sizes: dict[int, int]) -> tuple[Verifier, Recor
         ends,
         limits,
         Retry(attempts=2),
-        [],
+        [] if endings is None else endings,
         lambda result_id, runs: found.extend(Pair(result_id, run) for run in runs),
     )
     await verifier.run(runs_of(sizes).groups())
@@ -73,3 +85,39 @@ async def test_what_cannot_be_seen_is_asked_for_again(blind: Reading) -> None:
     assert found == []
     assert record.lines == []
     assert verifier.upto == (1, 1002)
+
+
+AWAY = [NotSent("refused"), ServerError(502, None, ""), ServerError(500, None, "oops")]
+
+
+@pytest.mark.parametrize("fact", AWAY)
+async def test_an_outage_is_waited_for(fact: Reading) -> None:
+    """While nobody answers reads are held; the first answer lets all of them go on."""
+    began = anyio.current_time()
+
+    def read(_api: FakeApi, _runs: tuple[int, ...]) -> Reading:
+        away = 1 <= anyio.current_time() - began < 40
+        return fact if away else Found(200, 1, {})
+
+    endings: list[Ending] = []
+    api = FakeApi(read=read, see=lambda *_: Visible(200, 1))
+    sizes = dict.fromkeys(range(1, 1001), 1)
+    verifier, record, _ = await verified(api, sizes, endings)
+    assert endings == []
+    assert verifier.checked == 1000
+    assert verifier.unseen <= 3
+    held = [type(event) for event in record.jobs if not isinstance(event, events.ApiRead)]
+    assert held == [events.JobPaused, events.JobContinued]
+    assert anyio.current_time() - began < 40 + 16 + 2 * 1000 * 0.06
+
+
+@pytest.mark.parametrize("fact", AWAY)
+async def test_an_api_that_stays_away_ends_it(fact: Reading) -> None:
+    """When nobody ever answers it gives up, and says why."""
+    endings: list[Ending] = []
+    verifier, _, _ = await verified(
+        FakeApi(read=lambda *_: fact), dict.fromkeys(range(1, 1001), 1), endings
+    )
+    assert [ending.exit_code for ending in endings] == [5]
+    assert "the API stayed away" in str(endings[0])
+    assert verifier.checked < 10

@@ -1,15 +1,18 @@
 """The door: flags → calls → printing → exit code."""
 
+import resource
 import sys
 from typing import NoReturn
 
-from bulk_delete.cli.printing import complain, prepare_streams
+from bulk_delete.cli.printing import complain, emit, prepare_streams, tell, to_stderr
 
 _INTERRUPTED = "interrupted; what was sent, if anything, is in the job's journal"
 
 
 def main() -> NoReturn:
     """Run the command line and end with the exit code of the contract."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # a core file would have the key in it
     try:
         prepare_streams()
         code = main_inner(sys.argv[1:])
@@ -21,26 +24,51 @@ def main() -> NoReturn:
 
 def main_inner(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    import click  # noqa: PLC0415 - so that an interrupt while loading is told as one, too
-
-    from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
-    from bulk_delete.errors import Bug, Ending  # noqa: PLC0415 - likewise
+    from bulk_delete.cli.memory import room_for_memory  # noqa: PLC0415 - so that an interrupt
+    from bulk_delete.errors import Ending  # noqa: PLC0415 - while loading is told as one, too
 
     try:
-        code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False)
+        room_for_memory()
+        return _obey(arguments)
     except Ending as ending:
-        complain(ending.reason)
+        complain(ending.reason, ending.listing)
         return ending.exit_code
+
+
+def _obey(arguments: list[str]) -> int:
+    """Run the command line; return the exit code. Raises Ending."""
+    import click  # noqa: PLC0415 - likewise
+
+    from bulk_delete.cli.app import app  # noqa: PLC0415 - likewise
+    from bulk_delete.config import ApiKey  # noqa: PLC0415 - likewise
+    from bulk_delete.errors import Bug, Ending, InvalidInput, out_of_memory  # noqa: PLC0415 - likewise
+    from bulk_delete.plain import printable  # noqa: PLC0415 - likewise
+
+    keys: list[ApiKey] = []  # that the command has found, to be kept out of a traceback
+    try:
+        code = app.main(arguments, prog_name="bulk-delete", standalone_mode=False, obj=keys)
+    except Ending:
+        raise
     except click.ClickException as error:
-        error.show()
+        with to_stderr():
+            if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # that is the help itself
+                vars(error)["message"] = printable(error.message)  # it is for reading only
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         complain(_INTERRUPTED)
         return 130
-    except Exception:  # noqa: BLE001 - the contract has a code for what should not be
+    except Exception as error:  # noqa: BLE001 - the contract has a code for what should not be
+        if ending := out_of_memory(error):
+            raise ending from None
+        if isinstance(error, OSError) and not emit(""):
+            return InvalidInput.exit_code  # what click has printed by itself, as with --help
         import traceback  # noqa: PLC0415 - hardly ever needed
 
-        traceback.print_exc()
+        told = traceback.format_exc()
+        for key in keys:
+            told = key.out_of(told)
+        tell(told)
         complain("this is a bug; what was sent is in the journal. Please report the lines above")
         return Bug.exit_code
     return code if isinstance(code, int) else 0

@@ -1,16 +1,21 @@
 """The commands."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bulk_delete import __version__
+from bulk_delete.cli.arriving import check, completion, init
+from bulk_delete.cli.completing import complete
 from bulk_delete.cli.options import (
     audit_settings,
     config_option,
     home,
+    job_file_of,
+    job_of,
     plan_settings,
     resume_settings,
     run_settings,
@@ -24,7 +29,7 @@ from bulk_delete.cli.rehearsing import demo, sandbox
 from bulk_delete.cli.steering import go_on, pause, rate, status, stop
 from bulk_delete.config import ApiKey, Settings, exposure, find_key
 from bulk_delete.errors import Incomplete
-from bulk_delete.runner.order import Order
+from bulk_delete.runner.order import Order, order_of
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -43,7 +48,8 @@ def app() -> None:
     """Remove runs from Cekura results, many at a time, and always know what was done.
 
     Inputs are CSV (header result_id,run_id) or JSON Lines, plain, .gz or .zst; - is standard
-    input. Start with `bulk-delete plan runs.csv`, which sends nothing.
+    input. A job file, as jobs/nightly.toml, names inputs and settings together. Start with
+    `bulk-delete plan runs.csv`, which sends nothing.
     """
 
 
@@ -67,17 +73,19 @@ def plan(
 ) -> None:
     """Read and check INPUT, and print what would be sent. Sends nothing.
 
+    An INPUT that ends in .toml is a job file, and stands alone.
+
     \b
     Examples:
       bulk-delete plan runs.csv
+      bulk-delete plan jobs/nightly.toml
       bulk-delete plan export.csv --result-column res --run-column run --save plan.jsonl
       zcat runs.csv.gz | bulk-delete plan - --json
     """
     from bulk_delete.cli.sending import show_plan  # noqa: PLC0415 - loads NumPy; --help does not
 
-    settings = settings_of(given)
-    order = Order(inputs, settings, name, expect, skip_failed)
-    show_plan(order, state_of(settings), save=save, as_json=as_json)
+    order = _ordered(inputs, given, name=name, expect=expect, skip_failed=skip_failed)
+    show_plan(order, state_of(order.settings), save=save, as_json=as_json)
 
 
 @app.command()
@@ -86,6 +94,7 @@ def plan(
 @config_option
 @_name
 @_expect
+@click.option("--approved-by", metavar="NAME", help="Who has reviewed what --expect names.")
 @_skip_failed
 @_yes
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
@@ -97,6 +106,7 @@ def run(
     inputs: tuple[str, ...],
     name: str | None,
     expect: str | None,
+    approved_by: str | None,
     skip_failed: bool,  # noqa: FBT001 - click's
     wait_s: float,
     yes: bool,  # noqa: FBT001 - click's
@@ -109,11 +119,13 @@ def run(
     """Delete the runs that INPUT names, for good. Run again, it goes on where it stopped.
 
     On a terminal it shows the plan and wants the number of runs typed; without one it needs --yes.
+    An INPUT that ends in .toml is a job file, and stands alone; flags rule over what it says.
 
     \b
     Examples:
       bulk-delete run runs.csv
-      bulk-delete run runs.csv --expect 3f0a… --yes --quiet
+      bulk-delete run jobs/nightly.toml --quiet
+      bulk-delete run runs.csv --expect 3f0a… --approved-by ada --yes
       bulk-delete run runs.jsonl --rate 600/m --max-runs 5000 --yes --wait 10m
     """
     from bulk_delete.cli.sending import (  # noqa: PLC0415 - likewise
@@ -125,17 +137,26 @@ def run(
     )
     from bulk_delete.runner.job import open_job  # noqa: PLC0415 - likewise
 
-    settings = settings_of(given)
-    order = Order(inputs, settings, name, expect, skip_failed, wait_s)
+    order = _ordered(
+        inputs,
+        given,
+        name=name,
+        expect=expect,
+        skip_failed=skip_failed,
+        approved_by=approved_by,
+        wait_s=wait_s,
+    )
+    settings, job_file = order.settings, order.job_file
     state = state_of(settings)
     if dry_run:
         show_plan(order, state, save=None, as_json=as_json)
         return 0
     key = _key(settings)
     with open_job(order, state, waiting_for(quiet=quiet)) as job:
-        approved_by = approved(job, yes=yes, quiet=quiet)
-        summary = send(job, key, approved_by, quiet=quiet)
+        by = approved(job, yes=yes, quiet=quiet)
+        summary = send(job, key, by, quiet=quiet)
     code = show_end(summary, quiet=quiet, as_json=as_json)
+    verify = verify or (job_file is not None and job_file.verify)
     if not verify or code not in {0, Incomplete.exit_code}:
         return code
     from bulk_delete.cli.verifying import show_verification  # noqa: PLC0415 - likewise
@@ -167,11 +188,13 @@ def resume(
     """Go on with the saved plan of JOB. The inputs need not be there any more.
 
     What is deleted is not sent again; what failed, is unknown or in doubt is. The plan must be
-    the one that was approved when the job was started.
+    the one that was approved when the job was started. A JOB that ends in .toml is a job file: its
+    job goes on, under its settings.
 
     \b
     Examples:
       bulk-delete resume runs
+      bulk-delete resume jobs/nightly.toml
       bulk-delete resume runs --skip-failed --rate 5/s
     """
     from bulk_delete.cli.sending import (  # noqa: PLC0415 - likewise
@@ -182,9 +205,10 @@ def resume(
     )
     from bulk_delete.runner.job import open_saved_job  # noqa: PLC0415 - likewise
 
-    settings = settings_of(given)
+    name, settings, job_file = job_of(job_name, given)
     key = _key(settings)
-    order = Order((), settings, job_name, None, skip_failed, wait_s)
+    skip_failed = skip_failed or (job_file is not None and job_file.skip_failed)
+    order = Order((), settings, name, None, skip_failed, job_file, wait_s=wait_s)
     with open_saved_job(order, state_of(settings), waiting_for(quiet=quiet)) as job:
         show_rest(job, quiet=quiet)
         summary = send(job, key, "resume", quiet=quiet)
@@ -220,10 +244,10 @@ def verify(
     """
     from bulk_delete.cli.verifying import show_verification  # noqa: PLC0415 - loads aiohttp
 
-    settings = settings_of(given)
+    name, settings, _ = job_of(job_name, given)
     key = _key(settings)
     return show_verification(
-        job_name, settings, key, state_of(settings), sample=sample, quiet=quiet, as_json=as_json
+        name, settings, key, state_of(settings), sample=sample, quiet=quiet, as_json=as_json
     )
 
 
@@ -252,17 +276,25 @@ def audit(
     """
     from bulk_delete.cli.auditing import show_audit  # noqa: PLC0415 - loads NumPy; --help does not
 
-    settings = settings_of(given)
-    return show_audit(job_name, settings, state_of(settings), repair=repair, as_json=as_json)
+    name, settings, _ = job_of(job_name, given)
+    return show_audit(name, settings, state_of(settings), repair=repair, as_json=as_json)
+
+
+def _ordered(inputs: tuple[str, ...], given: dict[str, Any], **asked: Any) -> Order:  # noqa: ANN401 - click's
+    job_file = job_file_of(inputs)
+    settings = settings_of(given, job_file)
+    return order_of(inputs, settings, job_file, datetime.now(UTC), **asked)
 
 
 def _key(settings: Settings) -> ApiKey:
     key = find_key(settings.api, os.environ, home())
+    click.get_current_context().ensure_object(list).append(key)
     if warning := exposure(key):
         complain(warning)
     return key
 
 
-for command in (status, pause, go_on, stop, rate, sandbox):
+for command in (status, pause, go_on, stop, rate, check, init, completion, sandbox):
     app.add_command(command)
 app.add_command(demo)
+complete(app)

@@ -5,6 +5,7 @@ from pathlib import Path
 from bulk_delete import report
 from bulk_delete.cli.printing import emit
 from bulk_delete.config import Settings
+from bulk_delete.errors import InvalidInput
 from bulk_delete.runner.auditing import audit
 
 
@@ -12,5 +13,9 @@ def show_audit(job: str, settings: Settings, state: Path, *, repair: bool, as_js
     """Print what is wrong with a job's journal; return the exit code."""
     found = audit(state, job, repair=repair)
     again = report.repair_command(job, settings)
-    emit(report.as_json(found.as_dict()) if as_json else report.audit_text(found, again))
-    return 1 if found.findings and found.repaired is None else 0
+    told = emit(report.as_json(found.as_dict()) if as_json else report.audit_text(found, again))
+    if found.findings and found.repaired is None:
+        return 1
+    if not told:
+        raise InvalidInput("what the audit found could not be printed")
+    return 0

@@ -8,9 +8,19 @@ from typing import Any, TypeVar
 
 import click
 
-from bulk_delete.config import Given, Layer, Settings, load, parse_seconds
+from bulk_delete import folder
+from bulk_delete.cli.printing import complain
+from bulk_delete.config import (
+    Given,
+    JobFile,
+    Layer,
+    Settings,
+    is_job_file,
+    load,
+    parse_seconds,
+    read_job_file,
+)
 from bulk_delete.errors import InvalidInput
-from bulk_delete.folder import state_dir
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -33,9 +43,11 @@ _FLAGS = (
     Flag("--format", "input", "format", "auto|csv|jsonl", "What the inputs are."),
     Flag("--result-column", "input", "result_column", "NAME", "Column of the result ids."),
     Flag("--run-column", "input", "run_column", "NAME", "Column of the run ids."),
+    Flag("--require", "input", "require", "file|rows|nothing", "What an input must have."),
     Flag("--on-bad-row", "input", "on_bad_row", "fail|skip", "Refuse all, or leave bad rows out."),
     Flag("--max-runs", "guards", "max_runs", "N", "Refuse a plan of more runs."),
     Flag("--max-results", "guards", "max_results", "N", "Refuse a plan that touches more results."),
+    Flag("--max-growth", "guards", "max_growth", "N", "Refuse N times as many runs as usual."),
     Flag("--protect", "guards", "protect", "FILE", "Results or runs that are never sent."),
     Flag("--protect-action", "guards", "protect_action", "remove|refuse", "If the input has any."),
     Flag("--rate", "limits", "rate", "N/s", "Calls per s, m or h; several as 10/s,5000/h."),
@@ -88,24 +100,54 @@ def verify_settings(command: _F) -> _F:
     )
 
 
+def check_settings(command: _F) -> _F:
+    kept = (flag for flag in (*_FLAGS, *_RUN_FLAGS) if flag.section in {"api", "state"})
+    return _with(command, tuple(kept))
+
+
 def audit_settings(command: _F) -> _F:
     return _with(command, tuple(flag for flag in _FLAGS if flag.section == "state"))
 
 
-def settings_of(given: dict[str, Any]) -> Settings:
+def job_file_of(words: tuple[str, ...]) -> JobFile | None:
+    """Read the job file, where one is named. Raises InvalidInput where it does not stand alone."""
+    named = next(filter(is_job_file, words), None)
+    if named is None:
+        return None
+    if len(words) > 1:
+        raise InvalidInput(f"{named} is a job file, which names its own inputs; give it alone")
+    return read_job_file(Path(named))
+
+
+def job_of(word: str, given: dict[str, Any]) -> tuple[str, Settings, JobFile | None]:
+    """Tell the job that a word names, by its name or by its job file, with its settings."""
+    job_file = job_file_of((word,))
+    name = job_file.name if job_file else word
+    return name, settings_of(given, job_file), job_file
+
+
+def settings_of(given: dict[str, Any], job_file: JobFile | None = None) -> Settings:
     """Take the settings' flags out of the command's arguments and put the settings together."""
     config = given.pop("config_file")
-    layer: Layer = {
+    layer = flags_of(given)
+    return load(layer, config, os.environ, home(), job_file.layer if job_file else None)
+
+
+def flags_of(given: dict[str, Any]) -> Layer:
+    """Take the settings' flags out of the command's arguments."""
+    return {
         (flag.section, flag.key): Given(value, flag.name)
         for flag in (*_FLAGS, *_RUN_FLAGS)
         if (value := given.pop(flag.variable, None)) is not None
     }
-    return load(layer, config, os.environ, home())
 
 
 def state_of(settings: Settings) -> Path:
-    """Return the folder of all jobs."""
-    return state_dir(settings.state.dir, os.environ, home())
+    """Return the folder of all jobs; complain where others may write to it."""
+    state = folder.state_dir(settings.state.dir, os.environ, home())
+    if warning := folder.exposure(state):
+        complain(warning)
+    return state
 
 
 def home() -> Path:

@@ -1,9 +1,12 @@
-"""Output that survives what it is piped into."""
+"""Output that survives what it is piped into, and steers no terminal."""
 
 import contextlib
 import errno
 import os
 import sys
+from collections.abc import Iterator
+
+from bulk_delete.plain import plain, printable
 
 
 def prepare_streams() -> None:
@@ -24,7 +27,7 @@ def prepare_streams() -> None:
 def emit(text: str) -> bool:
     """Write data to stdout; return whether it could be. A reader that has gone away is fine."""
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(plain(text))
         sys.stdout.flush()
     except OSError as error:
         _silence(1)
@@ -47,15 +50,23 @@ def offer(text: str) -> bool:
 
 def tell(text: str) -> None:
     """Write a word to the operator, on stderr."""
+    with to_stderr():
+        sys.stderr.write(plain(text))
+
+
+@contextlib.contextmanager
+def to_stderr() -> Iterator[None]:
+    """Inside, write to stderr: what it does not take is dropped."""
     try:
-        sys.stderr.write(text)
+        yield
         sys.stderr.flush()
     except OSError:
         _silence(2)
 
 
-def complain(reason: str) -> None:
-    tell(f"bulk-delete: {reason}\n")
+def complain(reason: str, listing: str = "") -> None:
+    """Say what is wrong in one line, whatever stands in it, and below it what it is about."""
+    tell(f"bulk-delete: {printable(reason)}" + (f":\n{listing}\n" if listing else "\n"))
 
 
 def _silence(descriptor: int) -> None:

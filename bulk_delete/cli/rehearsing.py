@@ -86,7 +86,12 @@ def sandbox(**given: Any) -> None:  # noqa: ANN401 - click's
 
 @click.command()
 def demo() -> int:
-    """Show the main job from start to end on the sandbox: no key, no network."""
+    """Show the main job from start to end on the sandbox: no key, no network.
+
+    \b
+    Example:
+      bulk-delete demo
+    """
     from bulk_delete.cli.rehearsal import show_demo  # noqa: PLC0415 - loads aiohttp
 
     return show_demo()

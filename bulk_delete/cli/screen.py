@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
+from structlog.typing import EventDict
 
 from bulk_delete.cli.courier import Courier
 from bulk_delete.config import Log
 from bulk_delete.model import State
+from bulk_delete.plain import printable
 from bulk_delete.report import duration
 from bulk_delete.runner.watching import Progress, Watcher
 
@@ -48,11 +50,20 @@ def make_logger(log: Log, level: str, sink: Callable[[str], None], *, colors: bo
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt=stamp, utc=True),
+            *([] if log.format == "json" else [_without_escapes]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
+
+
+def _without_escapes(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """Escape what would steer the terminal: a text without blanks is shown as it is."""
+    return {
+        name: printable(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 def write_line(line: str) -> None:

@@ -18,7 +18,7 @@ def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) ->
     """Print the plan; write it to `save`. Raises what planning raises."""
     with preview(order, state) as (intake, view):
         if save:
-            save_plan(intake.plan, save, order)
+            save_plan(intake, save, order)
     told = report.as_json(view.as_dict()) if as_json else report.plan_text(view)
     if not emit(told):
         raise InvalidInput("the plan could not be printed; nothing was sent")
@@ -65,20 +65,24 @@ def waiting_for(*, quiet: bool) -> Waiting:
 
 def approved(job: Job, *, yes: bool, quiet: bool) -> str:
     """Show the plan and have it confirmed; return by whom. Raises Refused."""
-    if not quiet or not yes:
+    file, by = job.order.job_file, job.order.approved_by
+    unasked = "--yes" if yes else ""
+    if file and not file.confirm and not yes:
+        unasked = f"confirm = false in {file.path}"
+    if not quiet or not unasked:
         tell(report.plan_text(job.view))
     runs = job.todo.plan.figures.runs
     if runs == 0:
         return "nothing to approve"
-    if yes:
-        return "--yes"
-    if STDIN in job.order.inputs or not (sys.stdin and sys.stdin.isatty()):
+    if unasked:
+        return by or unasked
+    if STDIN in job.intake.paths or not (sys.stdin and sys.stdin.isatty()):
         raise Refused("there is no terminal to ask on; look at the plan, then add --yes")
     tell(f"These runs will be deleted for good. Type their number ({runs}) to go on: ")
     typed = sys.stdin.readline().strip().replace(",", "")
     if typed != str(runs):
         raise Refused("not confirmed; nothing was sent")
-    return "typed on the terminal"
+    return by or "typed on the terminal"
 
 
 def show_rest(job: Job, *, quiet: bool) -> None:

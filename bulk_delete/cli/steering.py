@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bulk_delete.cli.options import audit_settings, config_option, settings_of, state_of
+from bulk_delete.cli.options import audit_settings, config_option, job_of, settings_of, state_of
 from bulk_delete.cli.printing import emit
 from bulk_delete.config import Settings, parse_rate
 from bulk_delete.errors import InvalidInput
@@ -119,19 +119,22 @@ def status(
     """
     from bulk_delete.cli.watching import show, watch_jobs  # noqa: PLC0415 - --help needs it not
 
-    settings = settings_of(given)
+    name, settings = None, None
+    if job_name:
+        name, settings, _ = job_of(job_name, given)
+    settings = settings or settings_of(given)
     look = watch_jobs if watch else show
-    look(state_of(settings), job_name, settings, as_json=as_json)
+    look(state_of(settings), name, settings, as_json=as_json)
 
 
 def _give(
-    job: str, reason: str, given: dict[str, Any], order: "Callable[[Steering], Answer]"
+    word: str, reason: str, given: dict[str, Any], order: "Callable[[Steering], Answer]"
 ) -> None:
     """Give an order, and print what came of it."""
     from bulk_delete import report  # noqa: PLC0415 - --help needs it not
     from bulk_delete.runner.steering import Steering  # noqa: PLC0415 - likewise
 
-    settings = settings_of(given)
+    job, settings, _ = job_of(word, given)
     answer = order(Steering(state_of(settings), job, reason))
     here = Settings(state=settings.state)
     go_on, resume, look = (

@@ -2,5 +2,6 @@
 
 from bulk_delete.client.calls import Client, open_client
 from bulk_delete.client.facts import MAX_DETAIL, clean
+from bulk_delete.client.proxy import proxy_for
 
-__all__ = ["MAX_DETAIL", "Client", "clean", "open_client"]
+__all__ = ["MAX_DETAIL", "Client", "clean", "open_client", "proxy_for"]

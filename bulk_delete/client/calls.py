@@ -5,6 +5,7 @@ import platform
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from http import HTTPStatus
 from urllib.request import getproxies
 
@@ -14,7 +15,14 @@ from yarl import URL
 from bulk_delete import __version__
 from bulk_delete.client.bodies import OddBodyError, id_in, runs_in
 from bulk_delete.client.connections import Connections, Reply
-from bulk_delete.client.facts import fact_of, fact_of_failure, fact_of_odd_body, is_packed, refusal
+from bulk_delete.client.facts import (
+    date_of,
+    fact_of,
+    fact_of_failure,
+    fact_of_odd_body,
+    is_packed,
+    refusal,
+)
 from bulk_delete.client.proxy import proxy_for
 from bulk_delete.config import Api, ApiKey
 from bulk_delete.errors import InvalidInput
@@ -22,6 +30,9 @@ from bulk_delete.model import Fact, Found, Reading, Visible
 
 KEY_HEADER = "X-CEKURA-API-KEY"
 REQUEST_ID_HEADER = "X-Request-ID"
+
+NO_RUN = 2**31 - 1
+"""An id that no run has, and that fits in 31 bits: a larger one might not fit in their columns."""
 
 _FAILURES = (aiohttp.ClientError, OSError, UnicodeError)  # TimeoutError is an OSError
 
@@ -94,11 +105,25 @@ class Client:
 
         return await self._get(b"results/%d/" % result_id, request_id, look)
 
+    async def knock(self, request_id: str) -> tuple[Reading, datetime | None]:
+        """GET a run that is not there, to hear whether the key is let in; and the server's time."""
+        dates: list[datetime | None] = [None]
+
+        async def look(reply: Reply, started: float) -> Found:
+            return Found(reply.status, self._ms_since(started), await runs_in(reply, ()))
+
+        query = b"runs/bulk/?run_ids=%d" % NO_RUN
+        reading = await self._get(
+            query, request_id, look, lambda reply: dates.append(date_of(reply))
+        )
+        return reading, dates[-1]
+
     async def _get(
         self,
         path: bytes,
         request_id: str,
         look: Callable[[Reply, float], Awaitable[Found | Visible]],
+        heard: Callable[[Reply], None] = lambda _: None,
     ) -> Reading:
         request = b"%b%b%b%b\r\n\r\n" % (self._read, path, self._read_rest, _header(request_id))
         started = self._clock()
@@ -107,6 +132,7 @@ class Client:
         except _FAILURES as error:
             return fact_of_failure(error, self._key)
         try:
+            heard(reply)
             if reply.status != HTTPStatus.OK:
                 return await refusal(reply, self._key, "the 200 of a read")
             if is_packed(reply):

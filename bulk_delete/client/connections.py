@@ -14,12 +14,16 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from bulk_delete.client.names import Names
+
 CONNECT_TIMEOUT_S = 15.0
 MOST_LATE_S = 0.25
 """How much longer than its time a call may take, at the most: how often all are looked at."""
 
 _SWITCHING_PROTOCOLS = 101
 _INFORMATIONAL = range(100, 200)
+MOST_INFORMATIONAL = 20
+"""Replies before the reply; to read a flood of them takes all the time of its neighbours."""
 
 
 class StaleConnectionError(aiohttp.ClientConnectionError):
@@ -72,7 +76,7 @@ class Connections:
         proxy: URL | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(limit=limit, ssl=tls)
+        self._connector = aiohttp.TCPConnector(limit=limit, ssl=tls, resolver=Names())
         self._host = aiohttp.ClientRequest("POST", base, loop=self._loop, proxy=proxy)
         connect_s = min(CONNECT_TIMEOUT_S, timeout_s * 0.75)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
@@ -143,7 +147,7 @@ def _fit_ends(connection: Connection) -> tuple[ResponseHandler, asyncio.WriteTra
 
 
 async def _read_head(protocol: ResponseHandler, reply: Reply) -> None:
-    while True:
+    for _ in range(MOST_INFORMATIONAL + 1):
         try:
             message, content = await protocol.read()
         except HttpProcessingError as error:
@@ -151,5 +155,6 @@ async def _read_head(protocol: ResponseHandler, reply: Reply) -> None:
         except aiohttp.EofStream:
             raise aiohttp.ServerDisconnectedError from None
         if message.code not in _INFORMATIONAL or message.code == _SWITCHING_PROTOCOLS:
-            break
-    reply.status, reply.headers, reply.content = message.code, message.headers, content
+            reply.status, reply.headers, reply.content = message.code, message.headers, content
+            return
+    raise BrokenReplyError("informational replies without end")

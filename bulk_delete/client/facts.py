@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import os
 import re
+import socket
+import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -34,6 +37,9 @@ MAX_DETAIL = 300
 
 _SHORT_YEAR = re.compile(r"\s*\w+,\s*\d+[-\s]+\w+[-\s]+(\d\d)\s", re.ASCII)
 
+_UNKNOWN_CA = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes for a certificate that no trusted CA stands behind."""
+
 _NEVER_SENT = (
     StaleConnectionError,
     aiohttp.ClientConnectorError,  # a subclass of ClientOSError, which is in doubt
@@ -64,17 +70,24 @@ async def refusal(reply: Reply, key: ApiKey, success: str) -> Fact:  # noqa: PLR
             return Forbidden(status, detail)
         case HTTPStatus.NOT_FOUND:
             return ResultNotFound(status, detail)
-        case HTTPStatus.REQUEST_TIMEOUT:
-            return InDoubt(f"status {status}: {detail}", status)
+        case HTTPStatus.REQUEST_TIMEOUT | HTTPStatus.SEE_OTHER:  # a 303 may follow the effect
+            return InDoubt(_with(f"status {status}", detail), status)
         case HTTPStatus.TOO_MANY_REQUESTS:
             return Throttled(status, _retry_after(reply), detail)
         case _ if status < HTTPStatus.MULTIPLE_CHOICES:
-            return InDoubt(f"status {status} is not {success}", status)
+            return InDoubt(_with(f"status {status} is not {success}", detail), status)
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             delay = _retry_after(reply) if status == HTTPStatus.SERVICE_UNAVAILABLE else None
             return ServerError(status, delay, detail)
+        case _ if status < HTTPStatus.BAD_REQUEST and (target := reply.headers.get("Location")):
+            where = target.partition("?")[0]
+            return Rejected(status, clean(f"not followed: a redirect to {where}", key))
         case _:
             return Rejected(status, detail)
+
+
+def _with(words: str, detail: str) -> str:
+    return f"{words}: {detail}"[:MAX_DETAIL] if detail else words
 
 
 def fact_of_failure(error: Exception, key: ApiKey) -> Fact:
@@ -89,6 +102,11 @@ def fact_of_odd_body(error: Exception, status: int, key: ApiKey) -> Fact:
     return InDoubt(clean(f"the body of a {status} is no answer: {why}", key), status)
 
 
+def date_of(reply: Reply) -> datetime | None:
+    """Return the server's time, to the second; None where it does not tell."""
+    return _http_date(reply.headers.get("Date", ""), datetime.now(UTC))
+
+
 def is_packed(reply: Reply) -> bool:
     return reply.headers.get("Content-Encoding", "identity").lower() != "identity"
 
@@ -96,7 +114,7 @@ def is_packed(reply: Reply) -> bool:
 def clean(text: str, key: ApiKey | None = None) -> str:
     """Cut a foreign text, and leave out what could steer a terminal, forge a line or be the key."""
     if key:
-        text = text.replace(key.secret, "***")
+        text = key.out_of(text)
     words = " ".join(text.split())
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in words)
     return shown[:MAX_DETAIL]
@@ -159,8 +177,7 @@ def _words(error: Exception) -> str:
         case aiohttp.ClientHttpProxyError():
             return f"the proxy answered {error.status}"
         case aiohttp.ClientConnectorError():
-            why = error.os_error.strerror or error.os_error
-            return f"cannot connect to {error.host}:{error.port}: {why}"
+            return f"cannot connect to {error.host}:{error.port}: {_cause(error.os_error)}"
         case aiohttp.ClientResponseError():
             return f"{type(error).__name__}: {error.message}"
         case aiohttp.ClientError():
@@ -169,3 +186,15 @@ def _words(error: Exception) -> str:
             return "no reply in time"
         case _:
             return f"{type(error).__name__}: {error}"
+
+
+def _cause(error: OSError) -> str:
+    """Say why there is no connection; the event loop's own words for most causes are no help."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            cure = "; --ca-file names CAs to trust" if error.verify_code in _UNKNOWN_CA else ""
+            return f"its certificate is refused: {error.verify_message}{cure}"
+        case ssl.SSLError() | socket.gaierror():
+            return error.strerror or str(error)
+        case _:
+            return os.strerror(error.errno) if error.errno else str(error)

@@ -1,9 +1,13 @@
 """Settings, the API key, and where both are found."""
 
+from bulk_delete.config.example import FIRST_JOB, first_config
+from bulk_delete.config.files import Given, Layer, is_there, nearest, vendor_config
+from bulk_delete.config.job_file import JobFile, is_job_file, read_job_file
 from bulk_delete.config.key import ApiKey, exposure, find_key
-from bulk_delete.config.load import Given, Layer, load
+from bulk_delete.config.load import Place, chosen, config_place, layers_of, load, settings_of
 from bulk_delete.config.settings import (
     Api,
+    Factor,
     Guards,
     Input,
     Limits,
@@ -21,18 +25,22 @@ from bulk_delete.config.times import Begun, Clock, DayTime, Window, ZoneName, cl
 from bulk_delete.config.url import is_loopback, parse_base_url
 
 __all__ = [
+    "FIRST_JOB",
     "Api",
     "ApiKey",
     "Begun",
     "Clock",
     "DayTime",
+    "Factor",
     "Given",
     "Guards",
     "Input",
+    "JobFile",
     "Layer",
     "Limits",
     "Log",
     "MaxFailures",
+    "Place",
     "Rate",
     "Retry",
     "Schedule",
@@ -40,12 +48,22 @@ __all__ = [
     "Settings",
     "Window",
     "ZoneName",
+    "chosen",
     "clock_of",
+    "config_place",
     "exposure",
     "find_key",
+    "first_config",
+    "is_job_file",
     "is_loopback",
+    "is_there",
+    "layers_of",
     "load",
+    "nearest",
     "parse_base_url",
     "parse_rate",
     "parse_seconds",
+    "read_job_file",
+    "settings_of",
+    "vendor_config",
 ]

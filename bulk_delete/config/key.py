@@ -7,20 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bulk_delete.config.load import is_there, read_toml, vendor_config
+from bulk_delete.config.files import is_there, read_toml, vendor_config
 from bulk_delete.config.settings import Api
 from bulk_delete.errors import InvalidInput
 
 KEY_VARIABLE = "CEKURA_API_KEY"
 _COMMAND_TIMEOUT_S = 30
+_TELLING = 4
+"""Fewer characters of a key give nothing away."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A secret: `repr` and `str` do not show it. `file`: where it was read, if it was in a file."""
+    """A secret: `repr` and `str` do not show it. `file`: where it was read, if it was in a file.
+
+    `origin`: the words for where it was found.
+    """
 
     secret: str
     file: Path | None = field(default=None, compare=False)
+    origin: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         return f"<API key {self.id}>"
@@ -31,6 +37,14 @@ class ApiKey:
     def id(self) -> str:
         """Return 8 hex digits that tell two keys apart and do not give the key away."""
         return hashlib.sha256(b"bulk-delete key id\0" + self.secret.encode()).hexdigest()[:8]
+
+    def out_of(self, text: str) -> str:
+        """Return a text without the key, and without the half of it where a text was cut."""
+        text = text.replace(self.secret, "***")
+        for size in range(len(self.secret) - 1, _TELLING - 1, -1):
+            if text.endswith(self.secret[:size]):
+                return text[:-size] + "***"
+        return text
 
 
 def find_key(api: Api, environ: Mapping[str, str], home: Path) -> ApiKey:
@@ -47,10 +61,11 @@ def find_key(api: Api, environ: Mapping[str, str], home: Path) -> ApiKey:
     if api.key_command:
         return _checked(_ask(api.key_command), "output of api.key_command")
     vendor = vendor_config(home)
-    if is_there(vendor) and (value := read_toml(vendor).get("api_key")):
+    if is_there(vendor) and (value := read_toml(vendor).tables.get("api_key")):
         return replace(_checked(str(value), f"{vendor}: api_key"), file=vendor)
     raise InvalidInput(
-        f"no API key; set {KEY_VARIABLE}, or api.key_file or api.key_command in the config file"
+        f"no API key; set {KEY_VARIABLE}, or api.key_file or api.key_command in the config file, "
+        "then: bulk-delete check"
     )
 
 
@@ -99,4 +114,4 @@ def _checked(text: str, origin: str) -> ApiKey:
     key = text.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise InvalidInput(f"{origin}: this is no API key (it is empty, or not one printable word)")
-    return ApiKey(key)
+    return ApiKey(key, origin=origin)

@@ -1,18 +1,30 @@
-"""Where settings come from; first match wins: flag, environment, file, ~/.cekura, default."""
+"""Where settings come from: flag, job file, environment, file, ~/.cekura, default."""
 
-import dataclasses
-import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from bulk_delete.config.files import (
+    NO_PLACE_FOR_KEYS,
+    Given,
+    Layer,
+    Named,
+    is_there,
+    layer_of,
+    means_the_key,
+    nearest,
+    read_toml,
+    vendor_config,
+)
 from bulk_delete.config.settings import (
+    Factor,
     MaxFailures,
     Rate,
     Seconds,
     Settings,
     parse_count,
+    parse_factor,
     parse_max_failures,
     parse_rate,
     parse_seconds,
@@ -33,22 +45,9 @@ PREFIX = "BULK_DELETE_"
 CONFIG_VARIABLE = "BULK_DELETE_CONFIG"
 VENDOR_URL_VARIABLE = "CEKURA_API_URL"
 
-Named = tuple[str, str]
-"""Section and key, as ("limits", "rate")."""
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Given:
-    """A value and the words for where it was found."""
-
-    value: object
-    origin: str
-
-
-Layer = Mapping[Named, Given]
-
-
-def _types() -> dict[Named, Any]:
+def all_settings() -> dict[Named, Any]:
+    """Return each setting's type."""
     sections = get_type_hints(Settings)
     return {
         (section, key): kind
@@ -58,26 +57,45 @@ def _types() -> dict[Named, Any]:
 
 
 def load(
-    flags: Layer, config_flag: Path | None, environ: Mapping[str, str], home: Path
+    flags: Layer,
+    config_flag: Path | None,
+    environ: Mapping[str, str],
+    home: Path,
+    job_file: Layer | None = None,
 ) -> Settings:
-    """Put the settings together.
+    """Put the settings together. Raises what `layers_of` and `settings_of` raise."""
+    return settings_of(*layers_of(flags, config_flag, environ, home, job_file))
+
+
+def layers_of(
+    flags: Layer,
+    config_flag: Path | None,
+    environ: Mapping[str, str],
+    home: Path,
+    job_file: Layer | None = None,
+) -> tuple[Layer, ...]:
+    """Return the places of settings in their order, each with what it has.
 
     `flags` holds only what was given on the command line. Raises InvalidInput for an unknown
-    key, with the nearest known one, and for a value of the wrong form.
+    key, with the nearest known one.
     """
-    types = _types()
     config = config_path(config_flag, environ, home)
-    layers: list[Layer] = [
+    return (
         flags,
-        _environment(environ, types),
-        _config_file(config, types) if config else {},
+        job_file or {},
+        _environment(environ),
+        layer_of(read_toml(config), all_settings()) if config else {},
         _vendor_file(vendor_config(home)),
-    ]
-    found: dict[Named, object] = {}
-    for name, kind in types.items():
-        given = next((layer[name] for layer in layers if name in layer), None)
-        if given is not None:
-            found[name] = _convert(kind, name, given)
+    )
+
+
+def settings_of(*layers: Layer) -> Settings:
+    """Put layers together, the first that has a setting before the others.
+
+    Raises InvalidInput for a value of the wrong form.
+    """
+    kinds = all_settings()
+    found = {name: _convert(kinds[name], name, given) for name, given in chosen(*layers).items()}
     sections = {
         section: cls(**{key: value for (place, key), value in found.items() if place == section})
         for section, cls in get_type_hints(Settings).items()
@@ -85,42 +103,51 @@ def load(
     return Settings(**sections)
 
 
+def chosen(*layers: Layer) -> dict[Named, Given]:
+    """Return what each setting was taken from that any layer has, and its origin."""
+    return {
+        name: next(layer[name] for layer in layers if name in layer)
+        for name in all_settings()
+        if any(name in layer for layer in layers)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the config file is looked for, and by which `rule`; `named`: it must be there."""
+
+    path: Path
+    rule: str
+    named: bool
+
+
+def config_place(flag: Path | None, environ: Mapping[str, str], home: Path) -> Place:
+    """Tell where the config file is looked for: `--config`, BULK_DELETE_CONFIG, the XDG folder."""
+    if flag:
+        return Place(flag, "--config", named=True)
+    if variable := environ.get(CONFIG_VARIABLE):
+        return Place(Path(variable), CONFIG_VARIABLE, named=True)
+    base, rule = Path(environ.get("XDG_CONFIG_HOME", "")), "XDG_CONFIG_HOME"
+    if not base.is_absolute():  # the XDG rules: then it does not count
+        base, rule = home / ".config", "~/.config"
+    return Place(base / "bulk-delete" / "config.toml", rule, named=False)
+
+
 def config_path(flag: Path | None, environ: Mapping[str, str], home: Path) -> Path | None:
-    """Find the config file: `--config`, BULK_DELETE_CONFIG, or the XDG folder's if it is there."""
-    if named := flag or environ.get(CONFIG_VARIABLE):
-        path = Path(str(named))
-        if not is_there(path):
-            raise InvalidInput(f"no config file at {path}; give --config another, or leave it out")
-        return path
-    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    path = base / "bulk-delete" / "config.toml"
-    return path if base.is_absolute() and is_there(path) else None
+    """Find the config file. Raises InvalidInput where one is named and not there."""
+    place = config_place(flag, environ, home)
+    if place.named and not is_there(place.path):
+        raise InvalidInput(
+            f"no config file at {place.path}; give --config another, or leave it out; "
+            "bulk-delete init writes one"
+        )
+    return (
+        place.path if place.named or (place.path.is_absolute() and is_there(place.path)) else None
+    )
 
 
-def is_there(path: Path) -> bool:
-    """Tell whether a file can be seen; a home that may not be entered has none."""
-    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file() raises where this does not
-
-
-def vendor_config(home: Path) -> Path:
-    """Return the path of the vendor's own config file; it may not be there."""
-    return home / ".cekura" / "config.toml"
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises InvalidInput."""
-    import tomllib  # noqa: PLC0415 - many have no such file, and every command starts here
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: cannot be read: {error}") from None
-    except (ValueError, RecursionError) as error:  # a TOMLDecodeError is a ValueError
-        raise InvalidInput(f"{path}: not valid TOML: {error}") from None
-
-
-def _environment(environ: Mapping[str, str], types: Mapping[Named, Any]) -> Layer:
-    names = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in types}
+def _environment(environ: Mapping[str, str]) -> Layer:
+    names = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in all_settings()}
     layer: dict[Named, Given] = {}
     if url := environ.get(VENDOR_URL_VARIABLE):
         layer["api", "base_url"] = Given(url, VENDOR_URL_VARIABLE)
@@ -128,45 +155,24 @@ def _environment(environ: Mapping[str, str], types: Mapping[Named, Any]) -> Laye
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
         if variable not in names:
-            near = _nearest(variable, [*names, CONFIG_VARIABLE])
-            raise InvalidInput(f"environment: no setting is called {variable}{near}")
+            word = variable.removeprefix(PREFIX).removeprefix("API_")
+            near = nearest(variable, [*names, CONFIG_VARIABLE])
+            cure = NO_PLACE_FOR_KEYS if means_the_key(word) else near
+            raise InvalidInput(f"environment: no setting is called {variable}{cure}")
         layer[names[variable]] = Given(value, variable)
     return layer
 
 
-def _config_file(path: Path, types: Mapping[Named, Any]) -> Layer:
-    layer: dict[Named, Given] = {}
-    sections = {section for section, _ in types}
-    for section, table in read_toml(path).items():
-        if section in sections and not isinstance(table, dict):
-            raise InvalidInput(f"{path}: {section} is a section; write [{section}]")
-        if section not in sections:
-            near = _nearest(section, sections)
-            raise InvalidInput(f"{path}: there is no section [{section}]{near}")
-        keys = [key for place, key in types if place == section]
-        for key, value in table.items():
-            if key not in keys:
-                raise InvalidInput(f"{path}: [{section}] has no key {key!r}{_nearest(key, keys)}")
-            layer[section, key] = Given(value, f"{path}: [{section}] {key}")
-    return layer
-
-
 def _vendor_file(path: Path) -> Layer:
-    url = read_toml(path).get("api_url") if is_there(path) else None
+    url = read_toml(path).tables.get("api_url") if is_there(path) else None
     return {("api", "base_url"): Given(url, f"{path}: api_url")} if url else {}
-
-
-def _nearest(word: str, known: object) -> str:
-    import difflib  # noqa: PLC0415 - for a mistake only
-
-    near = difflib.get_close_matches(word, list(known), n=1)  # type: ignore[call-overload]
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 _PARSERS: dict[Any, Callable[[object], object]] = {
     Rate: parse_rate,
     Seconds: parse_seconds,
     MaxFailures: parse_max_failures,
+    Factor: parse_factor,
     int: parse_count,
     bool: parse_switch,
     DayTime: parse_day_time,
@@ -175,9 +181,19 @@ _PARSERS: dict[Any, Callable[[object], object]] = {
 }
 
 
+def is_path(kind: object) -> bool:
+    """Tell whether a setting of this type names a file or a folder."""
+    return _given_kind(kind) is Path
+
+
+def _given_kind(kind: Any) -> Any:  # noqa: ANN401 - a type, of any form
+    """Return the type of a setting where it is set."""
+    members = get_args(kind)
+    return members[0] if type(None) in members else kind
+
+
 def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - a type, of any form
-    if get_origin(kind) in {UnionType, Union}:  # of a class and of a NewType
-        kind = next(member for member in get_args(kind) if member is not type(None))
+    kind = _given_kind(kind)
     try:
         if name == ("api", "base_url"):
             return parse_base_url(given.value)
@@ -189,8 +205,14 @@ def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - 
             raise ValueError("give a text")  # noqa: TRY301 - one handler names the origin
         return Path(given.value).expanduser() if kind is Path else str(given.value)
     except (ValueError, RuntimeError) as error:  # a ~user whom nobody knows is a RuntimeError
-        shown = "the value" if "@" in str(given.value) else repr(given.value)  # no passwords
+        shown = "the value" if _may_tell(name, str(given.value)) else repr(given.value)
         raise InvalidInput(f"{given.origin}: {shown} does not fit: {error}") from None
+
+
+def _may_tell(name: Named, value: str) -> bool:
+    """Tell whether a value may have a password or a key in it: in a URL, or in the place of one."""
+    odd = name == ("api", "base_url") and ("?" in value or "://" not in value)
+    return odd or "@" in value
 
 
 def _choice(choices: tuple[str, ...], value: object) -> object:

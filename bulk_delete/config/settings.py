@@ -9,10 +9,12 @@ from typing import Literal, NewType
 from bulk_delete.config.times import DayTime, Window, ZoneName
 
 Seconds = NewType("Seconds", float)
+Factor = NewType("Factor", float)
 
 _PERIODS = {"s": 1, "m": 60, "h": 3600}
 _RATE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*/\s*(s|m|h)\s*")
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)\s*")
+_FACTOR = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*")
 _SHARE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
 
 
@@ -111,6 +113,14 @@ def parse_switch(value: object) -> bool:
     return found
 
 
+def parse_factor(value: object) -> Factor:
+    """Read how many times as much, from 1 up. Raises ValueError."""
+    match = _FACTOR.fullmatch(f"{value}") if isinstance(value, str | int | float) else None
+    if match is None or not 1 <= float(match[1]) <= 10**6:
+        raise ValueError("give how many times as many, from 1 up, as 3 or 2.5")
+    return Factor(float(match[1]))
+
+
 def parse_count(value: object) -> int:
     """Read a whole number from 1 up. Raises ValueError."""
     text = str(value).strip()
@@ -166,6 +176,7 @@ class Schedule:
 class Guards:
     max_runs: int | None = None
     max_results: int | None = None
+    max_growth: Factor | None = None
     protect: Path | None = None
     protect_action: Literal["remove", "refuse"] = "remove"
     canary: int | None = None
@@ -174,6 +185,7 @@ class Guards:
 
 @dataclass(frozen=True, slots=True)
 class Input:
+    require: Literal["file", "rows", "nothing"] = "file"
     on_bad_row: Literal["fail", "skip"] = "fail"
     result_column: str = "result_id"
     run_column: str = "run_id"

@@ -13,7 +13,7 @@ def is_loopback(host: str) -> bool:
 
 def parse_base_url(value: object) -> str:
     """Check a base URL; write its scheme small, cut its last slashes. Raises ValueError."""
-    if not isinstance(value, str) or any(ord(char) <= ord(" ") for char in value):
+    if not isinstance(value, str) or " " in value or not value.isprintable():
         raise ValueError("give a URL, as https://api.cekura.ai")
     parts = urlsplit(value)
     if parts.scheme not in {"https", "http"} or not parts.hostname:

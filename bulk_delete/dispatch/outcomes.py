@@ -151,13 +151,19 @@ class Outcomes:
         self._recorder.record(batch, unknown)
 
     def note_trouble(self, fact: Reading) -> None:
-        """Keep the words of a refusal or failure, or at least its status."""
-        status, words = told(fact)
-        self.trouble = words or f"status {status}"
+        """Keep the status and the words of a refusal or failure."""
+        self.trouble = _trouble(fact)
 
     def no_reading(self, fact: Reading) -> None:
         """Note that this key may not read runs back."""
-        self.trouble = f"runs cannot be read back: {told(fact)[1] or told(fact)[0]}"
+        self.trouble = f"runs cannot be read back: {_trouble(fact)}"
+
+
+def _trouble(fact: Reading) -> str:
+    status, words = told(fact)
+    if status is None or isinstance(fact, InDoubt):  # whose words name it
+        return words
+    return f"status {status}: {words}" if words else f"status {status}"
 
 
 def told(fact: Reading) -> tuple[int | None, str]:

@@ -1,7 +1,5 @@
 """Reading back what became of runs: calls without side effects, under the same pace as all."""
 
-import anyio
-
 from bulk_delete import events
 from bulk_delete.config import Retry
 from bulk_delete.dispatch.ends import Ends
@@ -36,10 +34,22 @@ _FORBIDS = Forbidden | KeyRejected | ResultNotFound | Rejected
 
 
 class Reader:
-    """`allowed`: runs may be read back, for all that is known."""
+    """`allowed`: runs may be read back, for all that is known.
+
+    `alone`: nothing is done but reading, so that reads tell whether the API is there. Beside
+    deletions they do not: that it can be read tells nothing of what deletes.
+    """
 
     def __init__(
-        self, ends: Ends, retry: Retry, outcomes: Outcomes, gate: Gate, turns: Turns, brake: Brake
+        self,
+        ends: Ends,
+        retry: Retry,
+        outcomes: Outcomes,
+        gate: Gate,
+        turns: Turns,
+        brake: Brake,
+        *,
+        alone: bool = False,
     ) -> None:
         self._ends = ends
         self._retry = retry
@@ -47,6 +57,7 @@ class Reader:
         self._gate = gate
         self._turns = turns
         self._brake = brake
+        self._alone = alone
         self.allowed = retry.settle == "read-back"
 
     async def look(
@@ -89,19 +100,25 @@ class Reader:
     ) -> Reading:
         """Read runs, or the result where none are given, as often as the attempts allow."""
         after: Fact | None = None
-        attempt = 0
+        attempt = outages = 0
+        since = self._ends.clock()
         while True:
             attempt += 1
+            before, since = since, self._ends.clock()
             reading = await self._call(number, result_id, run_ids, urgency, after)
-            if not isinstance(reading, _PASSING) or attempt >= self._retry.attempts:
+            outages += self._alone and self._gate.circuit.is_outage(reading, before)
+            if not isinstance(reading, _PASSING):
+                return reading
+            if attempt - outages >= self._retry.attempts:
+                if self._alone:
+                    self._gate.wear_out()
                 return reading
             after = reading
             wait_s = pause_of(reading, attempt, self._retry, self._ends.dice())
             if isinstance(reading, Throttled):
                 self._ends.pace.pause(wait_s)
             else:
-                with self._brake.wait():
-                    await anyio.sleep(wait_s)
+                await self._gate.back_off(wait_s)
 
     async def _call(
         self,
@@ -139,7 +156,7 @@ class Reader:
         self._outcomes.job(read)
         if isinstance(reading, _PASSING):
             self._outcomes.note_trouble(reading)
-        if isinstance(reading, _AWAY):  # that it can be read tells nothing of what deletes
+        if self._alone or isinstance(reading, _AWAY):
             self._gate.note(reading, now)
         if change := ends.pace.note(reading, now - left_at):
             self._outcomes.job(change)

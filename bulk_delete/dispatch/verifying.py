@@ -50,7 +50,7 @@ class Verifier:
         gate = Gate(limits, self._brake, self._outcomes, ends.clock, ends.dice)
         turns = Turns(ends.pace, gate, self._brake)
         asking = replace(retry, settle="read-back")
-        self._reader = Reader(ends, asking, self._outcomes, gate, turns, self._brake)
+        self._reader = Reader(ends, asking, self._outcomes, gate, turns, self._brake, alone=True)
         self._found = found
         self._done: dict[int, Pair] = {}
         self._next = 0

@@ -44,7 +44,10 @@ def unseal(previous: bytes, data: bytes) -> bytes:
     """
     if data[-1:] != b"\n":
         raise TornError("it is torn")
-    chain = hashlib.sha256(previous + data[:-_TAIL] + b"}").hexdigest()[:32].encode()
+    digest = hashlib.sha256(previous)
+    digest.update(data[:-_TAIL])
+    digest.update(b"}")
+    chain = digest.hexdigest()[:32].encode()
     if data[-_TAIL:] != b',"chain":"%b"}\n' % chain:
         raise DamagedError("the chain does not match: it was changed, or a line before it is lost")
     return chain

@@ -11,7 +11,8 @@ from bulk_delete import events
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.journal.chain import START
 from bulk_delete.journal.mark import read_mark
-from bulk_delete.journal.reader import History, read
+from bulk_delete.journal.reader import Position, read
+from bulk_delete.journal.replay import History
 from bulk_delete.ledger import Sink
 
 _CURE = (
@@ -35,15 +36,15 @@ class Mended:
     torn: bool
 
 
-def inspect(path: Path, mark_path: Path, sink: Sink) -> History:
-    """Replay a journal into a sink, touching nothing.
+def inspect(path: Path, mark_path: Path, sink: Sink, start: Position | None = None) -> History:
+    """Replay a journal into a sink, on from a position where one is given, touching nothing.
 
     Damage before the mark, or lines missing there, raise InvalidInput. Without a mark, which is
     made before the first line, only a torn last line is taken for what a crash leaves.
     """
     found = read_mark(mark_path)
     mark = found or START
-    history = read(path, sink, mark)
+    history = read(path, sink, mark, start=start)
     if not history.mark_met or history.end.lines < mark.lines:
         line = history.damage.line if history.damage else history.end.lines + 1
         why = history.damage.reason if history.damage else "lines that were written are missing"
@@ -59,12 +60,14 @@ def inspect(path: Path, mark_path: Path, sink: Sink) -> History:
     return history
 
 
-def recover(path: Path, mark_path: Path, broken: Path, sink: Sink) -> tuple[History, Mended | None]:
+def recover(
+    path: Path, mark_path: Path, broken: Path, sink: Sink, start: Position | None = None
+) -> tuple[History, Mended | None]:
     """Replay a journal into a sink and make its end sound: damage there is moved to `broken`.
 
     Raises what `inspect` raises; for a failing disk JournalFailed.
     """
-    history = inspect(path, mark_path, sink)
+    history = inspect(path, mark_path, sink, start)
     if history.damage is None:
         return history, None
     try:
@@ -90,7 +93,8 @@ def last_started(path: Path) -> str | None:
 
 def move_tail(path: Path, offset: int, broken: Path) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with path.open("r+b") as journal:
+    whole = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(whole, "r+b") as journal:  # noqa: PTH123 - from a descriptor
         journal.seek(offset)
         with open(os.open(broken, flags, 0o600), "ab") as kept:  # noqa: PTH123 - from a descriptor
             moved = 0

@@ -1,251 +1,165 @@
-"""Reading a journal back: checked line by line, each pair taken through the steps of its events.
+"""Reading a journal back, checked line by line: all of it, or on from a position."""
 
-Memory holds the batches that are open at the time, and no pair of any other.
-"""
-
-from dataclasses import dataclass, field
-from datetime import datetime
+import errno
+import hashlib
+import os
 from itertools import islice
 from pathlib import Path
-from typing import assert_never
+from typing import BinaryIO, Self
 
-from bulk_delete import events
+import msgspec
+
 from bulk_delete.errors import InvalidInput
-from bulk_delete.journal.chain import START, DamagedError, Link, TornError, unseal
-from bulk_delete.journal.lines import UnknownLineError, bare, parse
-from bulk_delete.ledger import DELETED, SENT, STAY, Sink, Step, after, step_of, verdict_of
-
-CALLS_OVER_S = 3600
-"""For how long a call counts, in the limits that the API may have."""
+from bulk_delete.journal.chain import START, DamagedError, Link, TornError, told_chain, unseal
+from bulk_delete.journal.lines import UnknownLineError, parse
+from bulk_delete.journal.replay import Damage, History, OpenBatch, Replay
+from bulk_delete.ledger import Sink
 
 _READ_AT_ONCE = 1 << 20
-_ENDS_OF_VERIFY = {"done", "incomplete"}
-"""Outcomes of a `verify` that has read all back."""
+_TAIL = 64
+"""Bytes at a line's end in which its chain stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """The first line (from 1) that is not as written, and why; `torn`: it has no end."""
+class Position(msgspec.Struct):
+    """A place in a journal, up to which it was read and found sound: what it told by then."""
 
-    line: int
-    reason: str
-    torn: bool
+    history: History
+    open: dict[int, OpenBatch]
 
 
-@dataclass(slots=True)
-class History:
-    """What a journal says, up to its end or its first damage."""
-
-    end: Link = START
-    damage: Damage | None = None
-    mark_met: bool = True
-    last_batch: int = 0
-    started: events.JobStarted | None = None
-    finished: events.JobFinished | None = None
-    """The end of the last execution; None while it runs or when it crashed."""
-
-    calls: int = 0
-    """How many calls were sent that delete; `retries` of them settled nothing."""
-
-    retries: int = 0
-    verified_upto: tuple[int, int] | None = None
-    """How far a `verify` has come that was interrupted; None where none was."""
-
-    verifying: bool = False
-    """The last that was begun is a `verify`, and its end is not there."""
-
-    calls_at: dict[int, int] = field(default_factory=dict)
-    """Calls of any kind by second (Unix time), of the last hour in which there were any."""
-
-
-def read(path: Path, sink: Sink, mark: Link = START, *, lines: int | None = None) -> History:
+def read(
+    path: Path,
+    sink: Sink,
+    mark: Link = START,
+    *,
+    start: Position | None = None,
+    lines: int | None = None,
+) -> History:
     """Replay a journal into a sink, or so many lines of it; an absent one is empty.
 
-    Stops at the first damage and reports it. Raises InvalidInput for a line of an unknown
-    version, an unknown `batch.*` event, and an event of a batch that was never sent.
+    What stands before a position to start from is not looked at. Stops at the first damage and
+    reports it. Raises InvalidInput for a line of an unknown version, an unknown `batch.*` event,
+    and an event of a batch that was never sent.
     """
-    history = History(mark_met=mark.lines == 0)
-    try:
-        file = path.open("rb", buffering=_READ_AT_ONCE)
-    except FileNotFoundError:
-        return history
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
-    replay = Replay(history, sink)
-    with file:
-        chain, number, offset = START.chain.encode(), 0, 0
+    with Reader(path, sink, mark, start) as reader:
+        reader.go_on(lines=lines)
+        reader.end()
+        return reader.history
+
+
+class Reader:
+    """Replays a journal as far as it is asked to. `close` it, or use it as a context manager.
+
+    Raises as `read` does.
+    """
+
+    def __init__(
+        self, path: Path, sink: Sink, mark: Link = START, start: Position | None = None
+    ) -> None:
+        self._path = path
+        self._mark = mark
+        self.history = history = start.history if start else History()
+        self._replay = Replay(history, sink, start.open if start else None)
+        self._digest, self._digested = hashlib.sha256(), 0
         try:
-            for data in islice(file, lines):
+            self._file: BinaryIO | None = path.open("rb", buffering=_READ_AT_ONCE)
+        except FileNotFoundError:
+            self._file = None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if self._file:
+            self._file.seek(history.end.offset)
+        history.mark_met = self._meets_mark()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    def go_on(self, *, lines: int | None = None, upto: int | None = None) -> None:
+        """Read so many lines, or those before an offset that is the end of one, or all there are.
+
+        After damage no more is read.
+        """
+        history, mark, take = self.history, self._mark, self._replay.take
+        if self._file is None or history.damage:
+            return
+        number, told, offset = history.end
+        chain = told.encode()
+        try:
+            for data in islice(self._file, lines):
                 new = unseal(chain, data)
-                replay.take(*parse(data, number + 1))
+                take(*parse(data, number + 1))
                 chain, number, offset = new, number + 1, offset + len(data)
                 if number == mark.lines:
                     history.mark_met = chain.decode() == mark.chain
+                if offset == upto:
+                    break
         except DamagedError as error:
             history.damage = Damage(number + 1, str(error), isinstance(error, TornError))
         except UnknownLineError as error:
             raise InvalidInput(
-                f"{path}, line {number + 1}: {error}. Nothing was sent. "
+                f"{self._path}, line {number + 1}: {error}. Nothing was sent. "
                 "Use the version that wrote it, or start over under another --name"
             ) from None
+        except OSError as error:
+            raise _unreadable(self._path, error) from None
         history.end = Link(number, chain.decode(), offset)
-    replay.end()
-    return history
-
-
-@dataclass(slots=True)
-class _Open:
-    """A batch that may go on: its runs that are not settled, and the steps they are to take."""
-
-    result_id: int
-    run_ids: tuple[int, ...]
-    step: Step = STAY
-
-
-class Replay:
-    """Takes events line by line, and the pairs that they speak of through their steps."""
-
-    def __init__(self, history: History, sink: Sink) -> None:
-        self._history = history
-        self._sink = sink
-        self._open: dict[int, _Open] = {}
-        self._last_call = 0
-
-    def take(self, event: events.AnyEvent | None, at: datetime) -> None:
-        """Take in the event of the next line. Raises UnknownLineError."""
-        match event:
-            case events.BatchSent():
-                self._history.calls += 1
-                self._count_call(at)
-                self._sent(event)
-            case events.BatchDeleted():
-                batch = self._batch(event)
-                del self._open[event.batch]
-                self._sink.apply(batch.result_id, batch.run_ids, DELETED)
-            case events.BatchRetry() | events.BatchSplit():
-                self._go_on(event)
-            case events.BatchFailed() | events.BatchGone() | events.BatchUnknown():
-                self._settle(event)
-            case events.BatchWithheld() | events.BatchReopened():
-                self._catch_up(event.result_id)
-                self._sink.apply(event.result_id, event.run_ids, step_of(event))
-            case events.ApiRead():
-                self._count_call(at)
-            case None:
-                pass
-            case _:
-                self._take_job(event)
-
-    def _take_job(self, event: events.OfJob) -> None:
-        history = self._history
-        match event:
-            case events.JobStarted():
-                history.started = bare(event, events.JobStarted)
-                history.finished = history.verified_upto = None
-                history.verifying = False
-                self._end_batches()
-            case events.JobFinished():
-                history.finished = bare(event, events.JobFinished)
-                self._end_batches()
-            case events.VerifyStarted():
-                history.verifying = True
-                history.verified_upto = event.after
-            case events.VerifyProgress():
-                history.verified_upto = event.upto
-            case events.VerifyFinished():
-                history.verifying = False
-                if event.outcome in _ENDS_OF_VERIFY:
-                    history.verified_upto = None
-            case (
-                events.PlanReplaced()
-                | events.JournalRepaired()
-                | events.RateChanged()
-                | events.JobPaused()
-                | events.JobContinued()
-                | events.JobStopping()
-                | events.CanaryStarted()
-                | events.CanaryFinished()
-                | events.ApiRead()
-            ):
-                pass
-            case _:
-                assert_never(event)
 
     def end(self) -> None:
         """Take what is open as it stands."""
-        self._end_batches()
-        self._forget_calls()
+        self._replay.end()
 
-    def _sent(self, event: events.BatchSent) -> None:
-        if event.attempt == 1 and event.run_ids is not None:
-            self._note(event.batch)
-            self._open[event.batch] = _Open(event.result_id, event.run_ids, SENT)
-        else:
-            batch = self._batch(event)
-            batch.step = after(batch.step, SENT)
+    def position(self) -> Position:
+        """Return where it is, with a history that goes on as more is read."""
+        return Position(self.history, dict(self._replay.open))
 
-    def _go_on(self, event: events.BatchRetry | events.BatchSplit) -> None:
-        batch = self._batch(event)
-        batch.step = after(batch.step, step_of(event))
-        match event:
-            case events.BatchRetry():
-                self._history.retries += 1
-                return
-            case events.BatchSplit():
-                self._note(event.batch, *event.into)
-        self._close(event.batch)
+    def sha256(self) -> str:
+        """Return the digest (hex) of all bytes up to where it is. Raises OSError."""
+        if self._file is None:
+            raise FileNotFoundError(errno.ENOENT, "is not there", str(self._path))
+        upto = self.history.end.offset
+        _digest(self._file.fileno(), self._digest, self._digested, upto)
+        self._digested = upto
+        return self._digest.hexdigest()
 
-    def _settle(self, event: events.Settling) -> None:
-        """Settle runs for good; without a result id they are those of an open batch."""
-        if event.result_id is None:
-            batch = self._batch(event)
-            result_id = batch.result_id
-            run_ids = batch.run_ids if event.run_ids is None else event.run_ids
-        else:
-            self._note(event.batch)
-            self._catch_up(event.result_id)
-            result_id, run_ids = event.result_id, event.run_ids or ()
-        self._sink.apply(result_id, run_ids, step_of(event), verdict_of(event))
-        if still_open := self._open.get(event.batch):
-            settled = set(run_ids)
-            left = tuple(run for run in still_open.run_ids if run not in settled)
-            still_open.run_ids = left
-            if not left:
-                del self._open[event.batch]
+    def _meets_mark(self) -> bool:
+        """Tell whether the journal says at the mark what the mark says, as far as it is read."""
+        mark, end = self._mark, self.history.end
+        if mark.lines == 0 or self._file is None:
+            return mark.lines == 0
+        if mark.lines > end.lines:
+            return False
+        size = min(_TAIL, mark.offset)
+        tail = os.pread(self._file.fileno(), size, mark.offset - size)
+        return told_chain(tail) == mark.chain.encode()
 
-    def _batch(self, event: events.OfBatch) -> _Open:
-        batch = self._open.get(event.batch)
-        if batch is None:
-            raise UnknownLineError(f"speaks of batch {event.batch}, which is not open")
-        return batch
 
-    def _note(self, *numbers: int) -> None:
-        for number in numbers:
-            self._history.last_batch = max(self._history.last_batch, number)
+def reaches(path: Path, end: Link, sha256: str) -> bool:
+    """Tell whether a journal has, up to a place, the bytes of that digest (hex) and its chain."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb", buffering=0) as file:
+            _digest(file.fileno(), digest, 0, end.offset)
+            tail = os.pread(file.fileno(), _TAIL, end.offset - _TAIL)
+    except (OSError, ValueError):
+        return False
+    return digest.hexdigest() == sha256 and told_chain(tail) == end.chain.encode()
 
-    def _close(self, number: int) -> None:
-        batch = self._open.pop(number)
-        self._sink.apply(batch.result_id, batch.run_ids, batch.step)
 
-    def _catch_up(self, result_id: int) -> None:
-        """Take the steps so far of the result's open batches: others speak of their runs now."""
-        for batch in self._open.values():
-            if batch.result_id == result_id:
-                self._sink.apply(batch.result_id, batch.run_ids, batch.step)
-                batch.step = STAY
+def _digest(handle: int, digest: "hashlib._Hash", start: int, upto: int) -> None:
+    while start < upto:
+        data = os.pread(handle, min(_READ_AT_ONCE, upto - start), start)
+        if not data:
+            raise OSError(errno.EIO, "it has been cut")
+        digest.update(data)
+        start += len(data)
 
-    def _end_batches(self) -> None:
-        for number in list(self._open):
-            self._close(number)
 
-    def _count_call(self, at: datetime) -> None:
-        self._last_call = int(at.timestamp())
-        calls_at = self._history.calls_at
-        calls_at[self._last_call] = calls_at.get(self._last_call, 0) + 1
-        if len(calls_at) > 2 * CALLS_OVER_S:
-            self._forget_calls()
-
-    def _forget_calls(self) -> None:
-        since = self._last_call - CALLS_OVER_S
-        calls_at = self._history.calls_at
-        self._history.calls_at = {at: calls for at, calls in calls_at.items() if at > since}
+def _unreadable(path: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(f"{path}: cannot be read: {error.strerror}")

@@ -13,7 +13,7 @@ from bulk_delete import events
 from bulk_delete.errors import InvalidInput
 from bulk_delete.journal.chain import START, DamagedError, Link, TornError, told_chain, unseal
 from bulk_delete.journal.lines import UnknownLineError, decode
-from bulk_delete.journal.reader import History, Replay
+from bulk_delete.journal.replay import History, Replay
 from bulk_delete.journal.rules import Rules
 from bulk_delete.ledger import Sink
 

@@ -16,9 +16,10 @@ import msgspec
 import structlog
 
 from bulk_delete import events
-from bulk_delete.errors import JournalFailed
+from bulk_delete.errors import JournalFailed, out_of_memory
 from bulk_delete.journal.chain import VERSION, Link, seal
 from bulk_delete.journal.mark import write_mark
+from bulk_delete.plain import plain_json
 
 MARK_EVERY_LINES = 1000
 MARK_EVERY_S = 1.0
@@ -77,6 +78,11 @@ class Journal:
         """Return where the journal ends with all that was taken."""
         return Link(self._lines, self._chain.decode(), self._offset)
 
+    @property
+    def synced(self) -> Link:
+        """Return up to where it was on the disk when it was last looked at."""
+        return self._synced
+
     def write(self, event: events.Event, run_ids: bytes | None = None) -> None:
         """Take an event as the next line, with run ids that are JSON already, if they are given.
 
@@ -84,11 +90,16 @@ class Journal:
         """
         if self._failure:
             raise self._failure
-        if run_ids is not None and isinstance(event, events.BatchSent):
-            self._log.write(_encode(event.with_encoded(run_ids)))
-        else:
-            self._log.write(_encode(event))
-        self._wake.set()
+        try:
+            if run_ids is not None and isinstance(event, events.BatchSent):
+                self._log.write(_encode(event.with_encoded(run_ids)))
+            else:
+                self._log.write(_plain(_encode(event)))
+        except MemoryError as error:  # the line may be lost, but not its number
+            self._failure = _failed(self._path, error)
+            raise self._failure from None
+        finally:
+            self._wake.set()
 
     async def durable(self) -> None:
         """Wait until all that was taken is on the disk. Raises JournalFailed."""
@@ -112,21 +123,28 @@ class Journal:
                 with anyio.move_on_after(OUTCOMES_WAIT_S):
                     await self._wanted.wait()
             await anyio.lowlevel.checkpoint()  # what can go on now will share this sync
-            data, upto = b"".join(self._pending), self.end
-            self._pending.clear()
-            try:
-                with anyio.CancelScope(shield=True):  # what is taken must not be lost
-                    await anyio.to_thread.run_sync(self._commit, data, upto)
-            except OSError as error:
-                self._failure = _failed(self._path, error)
-            else:
-                self._synced = upto
+            if not self._failure:
+                await self._commit_pending()
             waiting, self._waiting = self._waiting, []
             for synced in waiting:
                 if not synced.cancelled():
                     synced.set_result(None)
             if self._failure:
                 return
+
+    async def _commit_pending(self) -> None:
+        """Bring what is pending to the disk, or fail for good."""
+        try:
+            data, upto = b"".join(self._pending), self.end
+            self._pending.clear()
+            with anyio.CancelScope(shield=True):  # what is taken must not be lost
+                await anyio.to_thread.run_sync(self._commit, data, upto)
+        except Exception as error:
+            if not (isinstance(error, OSError) or out_of_memory(error)):
+                raise
+            self._failure = _failed(self._path, error)
+        else:
+            self._synced = upto
 
     async def close(self) -> None:
         """Wait until all is written, or the writing has failed."""
@@ -166,11 +184,24 @@ class Journal:
         while view:
             view = view[os.write(self._handle, view) :]
         self._sync(self._handle)
+        self._look_for_it()
         now = self._now()
         late = not 0 <= now - self._marked_at < MARK_EVERY_S
         if upto.lines - self._marked.lines >= MARK_EVERY_LINES or late:
             write_mark(self._mark, upto)
             self._marked, self._marked_at = upto, now
+
+    def _look_for_it(self) -> None:
+        """See that it is where a start looks for it: writing to a removed file succeeds."""
+        if not os.path.samestat(os.fstat(self._handle), self._path.stat()):
+            raise FileNotFoundError
+
+
+def _plain(event: bytes) -> bytes:
+    """Escape what would steer a terminal on which the journal is looked at."""
+    if event.isascii() and b"\x7f" not in event:
+        return event
+    return plain_json(event.decode()).encode()
 
 
 def _open(path: Path) -> int:
@@ -184,7 +215,18 @@ def _open(path: Path) -> int:
     return handle
 
 
-def _failed(path: Path, error: OSError) -> JournalFailed:
+def _failed(path: Path, error: Exception) -> JournalFailed:
+    if isinstance(error, FileNotFoundError):
+        return JournalFailed(
+            f"the journal {path} was removed or moved away while the job ran; no call leaves "
+            "without it. Bring its folder back, then resume; where it is gone for good, run sends "
+            "all of the input again"
+        )
+    if not isinstance(error, OSError):
+        return JournalFailed(
+            f"the journal {path} cannot be written: memory ran out ({type(error).__name__}); no "
+            "call leaves without it. Give the process more, then resume"
+        )
     return JournalFailed(
         f"the journal {path} cannot be written: {error.strerror or error}; "
         "no call leaves without it. Make room or mend the disk, then resume"

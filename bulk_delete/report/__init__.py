@@ -2,6 +2,7 @@
 
 from bulk_delete.report.answers import Answer, AnsweredOrder, answer_text
 from bulk_delete.report.audits import Audit, Repair, audit_text
+from bulk_delete.report.checks import Check, CheckUp, ChosenSetting, check_up_text
 from bulk_delete.report.commands import command, repair_command
 from bulk_delete.report.jobs import PlanView, Summary, id_ranges, plan_text, summary_text
 from bulk_delete.report.rows import (
@@ -21,13 +22,16 @@ from bulk_delete.report.statuses import (
     statuses_text,
 )
 from bulk_delete.report.verifications import Verification, verification_text
-from bulk_delete.report.words import as_json, duration, printable
+from bulk_delete.report.words import as_json, duration
 
 __all__ = [
     "REJECTS_HEADER",
     "Answer",
     "AnsweredOrder",
     "Audit",
+    "Check",
+    "CheckUp",
+    "ChosenSetting",
     "JobState",
     "JobStatus",
     "PlanView",
@@ -38,13 +42,13 @@ __all__ = [
     "as_json",
     "audit_text",
     "bad_rows",
+    "check_up_text",
     "command",
     "csv_line",
     "duration",
     "id_ranges",
     "plan_rows",
     "plan_text",
-    "printable",
     "reject_row",
     "rejects_text",
     "repair_command",

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bulk_delete.report.words import many, printable
+from bulk_delete.plain import printable
+from bulk_delete.report.words import many
 
 AnsweredOrder = Literal["pause", "continue", "stop", "rate"]
 

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bulk_delete.report.words import many, printable
+from bulk_delete.plain import printable
+from bulk_delete.report.words import many
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from bulk_delete.model import Counts, InputFile, Reject, State
-from bulk_delete.report.words import duration, many, printable
+from bulk_delete.plain import printable
+from bulk_delete.report.words import duration, many
 
 if TYPE_CHECKING:  # it loads NumPy, which `status` does without
     from bulk_delete.plan import Biggest, Figures
@@ -18,7 +19,7 @@ class PlanView:
     """What a reviewer decides on.
 
     `seconds` is the time of the calls at the configured rate; `rejects` are the first bad rows of
-    `bad_rows`.
+    `bad_rows`; `description` is the job file's.
     """
 
     job: str | None
@@ -33,6 +34,7 @@ class PlanView:
     rate: str
     seconds: float
     command: str
+    description: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         rejects = [row._asdict() for row in self.rejects]
@@ -74,6 +76,7 @@ def plan_text(view: PlanView) -> str:
     time_needed = f"about {duration(view.seconds)} at {view.rate}"
     lines = [
         f"Plan for {view.base_url}" + (f", job {view.job}" if view.job else ""),
+        *([f"  about           {printable(view.description)}"] if view.description else []),
         f"  input           {_inputs(view.inputs)}",
         f"  rows read       {counts.rows:>12,}",
         *_unless_none("rejected", counts.rejected),
@@ -96,7 +99,7 @@ def plan_text(view: PlanView) -> str:
 def _inputs(inputs: tuple[InputFile, ...]) -> str:
     shown = ", ".join(printable(file.path) for file in inputs[:_SHOWN_INPUTS])
     more = len(inputs) - _SHOWN_INPUTS
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{shown} and {more} more" if more > 0 else shown or "none"
 
 
 def _unless_none(name: str, count: int) -> list[str]:
@@ -116,7 +119,7 @@ def summary_text(summary: Summary) -> str:
         "planned",
         *(state.value for state in State),
     )
-    lines = [f"Job {summary.job}: {summary.reason}"]
+    lines = [f"Job {summary.job}: {printable(summary.reason)}"]
     lines += [
         f"  {name.replace('_', ' '):<15} {counts[name]:>12,}"
         for name in names
@@ -125,7 +128,8 @@ def summary_text(summary: Summary) -> str:
     retried = f", {many(summary.retries, 'retry', 'retries')}" if summary.retries else ""
     lines.append(f"  {'calls':<15} {summary.calls:>12,}   in {duration(summary.seconds)}{retried}")
     lines.append(f"  {'exit code':<15} {summary.exit_code:>12}   {summary.outcome}")
-    lines.append(f"  in {summary.folder}: {', '.join(summary.files)}")
+    if summary.files:
+        lines.append(f"  in {printable(summary.folder)}: {', '.join(summary.files)}")
     if summary.next:
-        lines.append(f"Next: {summary.next}")
+        lines.append(f"Next: {printable(summary.next)}")
     return "\n".join(lines) + "\n"

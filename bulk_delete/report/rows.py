@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from bulk_delete.model import Pair, Reject, Verdict
-from bulk_delete.report.words import printable
+from bulk_delete.plain import printable
 
 if TYPE_CHECKING:  # it loads NumPy, which `status` does without
     from bulk_delete.plan import Group

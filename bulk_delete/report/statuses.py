@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from bulk_delete.model import State
-from bulk_delete.report.words import duration, many, printable
+from bulk_delete.plain import printable
+from bulk_delete.report.words import duration, many
 
 JobState = Literal[
     "starting",

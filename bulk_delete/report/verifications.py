@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bulk_delete.report.words import duration, many, printable
+from bulk_delete.plain import printable
+from bulk_delete.report.words import duration, many
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def verification_text(told: Verification, again: str) -> str:
     counts = told.counts
     of = "drawn by chance from" if told.sample else "of"
     lines = [
-        f"Job {told.job}: {told.reason}",
+        f"Job {told.job}: {printable(told.reason)}",
         f"  read back       {counts['checked']:>12,}   {of} {many(told.believed, 'run')} believed "
         f"deleted or gone, in {duration(told.seconds)}"
         + (", from where the last verify stopped" if told.resumed else ""),

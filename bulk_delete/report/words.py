@@ -1,15 +1,10 @@
-"""How figures and texts from elsewhere are shown."""
+"""How figures are shown."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-
-def printable(text: str) -> str:
-    """Write what would not be seen, line ends and all, as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+from bulk_delete.plain import plain_json
 
 
 def duration(seconds: float) -> str:
@@ -28,4 +23,4 @@ def many(count: int, one: str, more: str | None = None) -> str:
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return plain_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"

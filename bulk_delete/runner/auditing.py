@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 
 from bulk_delete import events, report
-from bulk_delete.errors import InvalidInput, JournalFailed
+from bulk_delete.errors import JournalFailed
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.chain import Link
 from bulk_delete.journal.mark import REPAIRING, read_mark, write_mark
@@ -22,6 +22,7 @@ from bulk_delete.journal.survey import Finding, Survey
 from bulk_delete.ledger import DONE, UNCALLED, Step
 from bulk_delete.model import State, Verdict
 from bulk_delete.runner.doubts import Rest, doubts_of, record_doubts
+from bulk_delete.runner.names import unknown_job
 from bulk_delete.runner.record import guessed_plan, has_started
 from bulk_delete.store import (
     Plan,
@@ -30,6 +31,7 @@ from bulk_delete.store import (
     SpoiltPlanError,
     StatesWriter,
     open_sound_plan,
+    states_writer,
 )
 
 MOST_TOLD = 1000
@@ -45,12 +47,12 @@ def audit(state: Path, name: str, *, repair: bool) -> report.Audit:
     """
     folder = JobFolder(state, name)
     if not has_started(folder):
-        raise InvalidInput(f"there is no job {name!r} in {state}")
+        raise unknown_job(name, state)
     try:
         with folder.locked("repair") if repair else folder.at_rest(), ExitStack() as stack:
             scratch = Scratch(folder.path if repair else None)
             plan = guessed_plan(folder, scratch, stack) or _only_plan(folder, scratch, stack)
-            writer = StatesWriter(scratch, plan)
+            writer = states_writer(scratch, plan)
             stack.callback(writer.close)
             auditor = BookAuditor(writer, plan)
             mark = read_mark(folder.mark)

@@ -15,11 +15,14 @@ from bulk_delete.errors import (
     JournalFailed,
     Stopped,
     gravest,
+    out_of_memory,
 )
 from bulk_delete.folder import write_whole
-from bulk_delete.journal.reader import History, read
+from bulk_delete.journal.reader import read
+from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.model import Books, State
+from bulk_delete.runner.following import Follower
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.standings import Standings
 from bulk_delete.store import ScratchError, States, states_told
@@ -49,6 +52,7 @@ class _Outcome:
 async def close_books(
     job: Job,
     journal: Journal,
+    follower: Follower,
     execution: str,
     standings: Standings,
     endings: list[Ending],
@@ -56,25 +60,32 @@ async def close_books(
 ) -> report.Summary:
     """Read the journal back, write the files and the last line; return what both say.
 
-    Only where the journal cannot be read back, the books are what the engine told.
+    Only where the journal cannot be read back as far as it was written, the books are what the
+    engine told.
     """
     with contextlib.suppress(JournalFailed):
         await journal.durable()
     outcome = _Outcome(standings.runs, standings.calls, standings.retries)
     try:
-        history, states = states_told(
+        history, states = follower.books() or states_told(
             lambda sink: read(job.folder.journal, sink), job.scratch, job.intake.plan
         )
         with contextlib.closing(states):
             if history.end != journal.end and not _failed(endings):
                 wrong = Bug(f"{job.folder.journal} does not say what was done; keep it")
                 endings = [*endings, wrong]
-            outcome = _outcome(job, history, states)
-            _write_lists(job, states)
+            if history.end.lines >= journal.synced.lines:
+                outcome = _outcome(job, history, states)
+                _write_lists(job, states)
     except (InvalidInput, ScratchError) as error:
         endings = [*endings, JournalFailed(str(error))]
     except JournalFailed as failure:
         endings = [*endings, failure]
+    except Exception as error:
+        short = out_of_memory(error)
+        if short is None:
+            raise
+        endings = [*endings, short]
     books = Books(job.todo.counts, outcome.states)
     endings = _endings(books, outcome, endings)
     try:
@@ -162,7 +173,7 @@ def _summary(
 ) -> report.Summary:
     folder = job.folder
     listed = (folder.broken, folder.rejects, folder.failed, folder.unknown, folder.leftover)
-    files = (folder.journal.name, *(path.name for path in listed if path.exists()))
+    files = tuple(path.name for path in (folder.journal, *listed) if path.exists())
     return report.Summary(
         job=job.name,
         execution=execution,
@@ -183,10 +194,10 @@ def _summary(
 
 def _next(job: Job, ending: Ending | None, outcome: _Outcome) -> str | None:
     """Say what to type next; None when nothing is left to do."""
-    if ending is None or isinstance(ending, Bug):
+    if ending is None or isinstance(ending, Bug) or not job.folder.journal.exists():
         return None
     settings, states = job.order.settings, outcome.states
-    again = report.command("resume", (job.name,), settings)
+    again = _resume(job)
     if not isinstance(ending, Incomplete):
         return again
     if outcome.sendable:
@@ -197,6 +208,14 @@ def _next(job: Job, ending: Ending | None, outcome: _Outcome) -> str | None:
     if states.get(State.UNKNOWN, 0):
         return again
     return f"look at {_left_out(job, states)}"
+
+
+def _resume(job: Job) -> str:
+    """Write the command that goes on, from the job file if it is the job's."""
+    file, settings = job.order.job_file, job.order.settings
+    if file and file.name == job.name:
+        return report.command("resume", (str(file.path),), settings, known=file.settings)
+    return report.command("resume", (job.name,), settings)
 
 
 def _left_out(job: Job, states: Mapping[State, int]) -> Path | None:

@@ -17,21 +17,30 @@ from itertools import count
 import anyio
 
 from bulk_delete import __version__, events, report
-from bulk_delete.client import Client, open_client
+from bulk_delete.client import Client, clean, open_client
 from bulk_delete.config import ApiKey, Schedule, Settings
 from bulk_delete.control import End
 from bulk_delete.dispatch import Ends, Engine, Recorder
-from bulk_delete.errors import Bug, Ending, Interrupted, InvalidInput, JournalFailed
+from bulk_delete.errors import (
+    Bug,
+    Ending,
+    Interrupted,
+    InvalidInput,
+    JournalFailed,
+    cause_of,
+    out_of_memory,
+)
 from bulk_delete.folder import write_whole
 from bulk_delete.journal.opening import Mended
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
-from bulk_delete.ledger import DOUBTED
 from bulk_delete.runner.canary import Canary, Witness
 from bulk_delete.runner.closing import close_books
+from bulk_delete.runner.following import Follower
 from bulk_delete.runner.heeding import Heeding
 from bulk_delete.runner.holding import Holds
 from bulk_delete.runner.job import Job
+from bulk_delete.runner.order import Order
 from bulk_delete.runner.posting import Post
 from bulk_delete.runner.shield import Shield
 from bulk_delete.runner.standings import Standings
@@ -84,7 +93,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         journal = Journal(folder.journal, folder.mark, job.history.end)
         execution = folder.execution
         endings: list[Ending] = []
-        standings = _standings(job)
+        standings = Standings(job.todo.plan.figures.runs, job.todo.doubted)
         recording = Recording(journal, standings, watcher)
         witness = Witness(recording) if settings.guards.canary else None
         engine, holds, throttle, gauge = _engine(
@@ -110,7 +119,8 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
             settings.api.timeout,
             recording.record_job,
         )
-        async with anyio.create_task_group() as house:
+        followed = Follower(folder, journal, job.history, job.states, job.scratch)
+        async with anyio.create_task_group() as house, followed as follower:
             house.start_soon(journal.serve)
             with obeyed(_on_signal(engine, settings.limits.grace, watcher)):
                 try:
@@ -118,17 +128,18 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     _list_leftover(job, job.leftover.plan)
                     folder.forget_before(plan.figures.fingerprint)
                     canary = _canary(job, engine, witness, heeding)
-                    await _send(job, engine, gauge, watcher, heeding, timekeeper, canary)
+                    await _send(job, engine, gauge, watcher, heeding, timekeeper, follower, canary)
                     await journal.durable()
                 except JournalFailed as failure:
                     endings.append(failure)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
-                    watcher.log("error", "job.bug", {"traceback": traceback.format_exc()})
-                    endings.append(Bug(f"{_named(error)}; report this"))
+                    endings.append(_unforeseen(error, key, watcher))
                 watcher.close()
                 heeding.close()
                 seconds = round(time.monotonic() - started, 3)
-                summary = await close_books(job, journal, execution, standings, endings, seconds)
+                summary = await close_books(
+                    job, journal, follower, execution, standings, endings, seconds
+                )
                 await journal.close()
             house.cancel_scope.cancel()
         journal.release()
@@ -140,11 +151,12 @@ def _list_leftover(job: Job, plan: Plan) -> None:
     write_whole(job.folder.leftover, report.verdict_rows(job.states.told(plan.chunks())))
 
 
-def _named(error: BaseException) -> str:
-    """Name the error at the bottom of a group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+def _unforeseen(error: Exception, key: ApiKey, watcher: Watcher) -> Ending:
+    if ending := out_of_memory(error):
+        return ending
+    watcher.log("error", "job.bug", {"traceback": key.out_of(traceback.format_exc())})
+    cause = cause_of(error)
+    return Bug(f"{clean(f'{type(cause).__name__}: {cause}', key)}; report this")
 
 
 def tell_mended(mended: Mended | None, watcher: Watcher) -> None:
@@ -164,6 +176,8 @@ def _warn(job: Job, key: ApiKey, watcher: Watcher) -> None:
         watcher.log("warning", "key.changed", {"before": before.key_id, "now": key.id})
     if before and "protect" in before.limits and not job.protection:
         watcher.log("warning", "protect.missing", {"before": before.limits["protect"]})
+    if before and "job_file" in before.limits and not job.order.job_file:
+        watcher.log("warning", "job_file.missing", {"before": before.limits["job_file"]})
 
 
 async def _open_books(
@@ -181,7 +195,7 @@ async def _open_books(
             inputs=job.intake.inputs,
             fingerprint=job.intake.plan.figures.fingerprint,
             counts=job.todo.counts._asdict(),
-            limits=_limits(job.order.settings),
+            limits=_limits(job.order),
             approved_by=approved_by,
         )
     )
@@ -190,9 +204,10 @@ async def _open_books(
     await journal.durable()
 
 
-def _limits(settings: Settings) -> dict[str, bool | int | float | str]:
-    protect = settings.guards.protect
+def _limits(order: Order) -> dict[str, bool | int | float | str]:
+    settings, protect = order.settings, order.settings.guards.protect
     return {
+        **({"job_file": str(order.job_file.path)} if order.job_file else {}),
         **({"protect": str(protect)} if protect else {}),
         "rate": str(settings.limits.rate),
         "adaptive": settings.limits.adaptive,
@@ -213,12 +228,6 @@ def _times(schedule: Schedule) -> dict[str, float | str]:
         **({"outside": schedule.outside} if schedule.windows else {}),
         **({"timezone": schedule.timezone} if schedule.timezone else {}),
     }
-
-
-def _standings(job: Job) -> Standings:
-    plan = job.todo.plan
-    left = job.states.count_plan(plan)
-    return Standings(plan.figures.runs, sum(left.get(state, 0) for state in DOUBTED))
 
 
 def _engine(
@@ -272,6 +281,7 @@ async def _send(
     watcher: Watcher,
     heeding: Heeding,
     timekeeper: TimeKeeper,
+    follower: Follower,
     canary: Canary | None,
 ) -> None:
     timekeeper.begin()
@@ -280,6 +290,7 @@ async def _send(
         side.start_soon(_show, gauge, watcher)
         side.start_soon(heeding.serve)
         side.start_soon(timekeeper.serve)
+        side.start_soon(follower.follow)
         if canary:
             await engine.run(canary.rest(), first=canary.fly)
         else:

@@ -9,12 +9,13 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from bulk_delete import events, report
+from bulk_delete import events
 from bulk_delete.config import parse_rate
 from bulk_delete.control import Ask, Control, Ear, UnreadableError, change
 from bulk_delete.dispatch import Engine
 from bulk_delete.errors import JournalFailed, Stopped
 from bulk_delete.folder import JobFolder
+from bulk_delete.plain import printable
 from bulk_delete.runner.holding import Holds
 from bulk_delete.runner.posting import Post, stamp
 from bulk_delete.runner.watching import Gauge, Watcher
@@ -160,7 +161,7 @@ class Heeding:
 
 def _words(ask: Ask) -> tuple[str, str]:
     """Return who asked and why, fit for a terminal."""
-    return report.printable(ask.by), report.printable(ask.reason)
+    return printable(ask.by), printable(ask.reason)
 
 
 def _seconds_between(first: str, last: str) -> float:

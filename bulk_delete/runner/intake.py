@@ -1,6 +1,6 @@
 """From inputs to what is to be sent: read, reject, deduplicate, protect, subtract, guard."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -8,24 +8,28 @@ from bulk_delete import report
 from bulk_delete.columns import Columns, Mask
 from bulk_delete.errors import InvalidInput, JournalFailed, Refused
 from bulk_delete.folder import JobFolder, whole_file
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.ledger import DONE, DOUBTED, among
 from bulk_delete.model import Counts, InputFile, Reject, State
+from bulk_delete.runner.inputs import find_inputs
 from bulk_delete.runner.order import Order
 from bulk_delete.runner.protection import Protection
 from bulk_delete.sources import STDIN, Rows, Source, stem
 from bulk_delete.store import Builder, Plan, Scratch, States
 
 _SHOWN_REJECTS = 20
+_ENOUGH = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
     """All rows of the inputs, and the plan of those that may be sent.
 
-    `rejected`, `duplicates` and `protected` count pairs, `bad_rows` the rows that were rejected.
+    `paths` are the inputs that were read. `rejected`, `duplicates` and `protected` count pairs,
+    `bad_rows` the rows that were rejected.
     """
 
+    paths: tuple[str, ...]
     plan: Plan
     rejected: int
     bad_rows: int
@@ -41,10 +45,14 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """What is left to do of an intake, given what the journal says."""
+    """What is left to do of an intake, given what the journal says.
+
+    `doubted` counts those of its runs that may be deleted already.
+    """
 
     plan: Plan
     counts: Counts
+    doubted: int
 
 
 def job_name(order: Order) -> str | None:
@@ -73,7 +81,8 @@ def take_in(
     ScratchError.
     """
     protection = protection_of(order, scratch, stack)
-    source = Source(order.inputs, order.settings.input)
+    paths = find_inputs(order)
+    source = Source(paths, order.settings.input)
     rejects = _Rejects(folder, must_list=must_list)
     with Builder(scratch) as builder:
         if folder is None:
@@ -89,6 +98,7 @@ def take_in(
     plan = without_protected(unique, protection, order)
     stack.callback(plan.close)
     intake = Intake(
+        paths=paths,
         plan=plan,
         rejected=rejects.pairs,
         bad_rows=rejects.rows,
@@ -181,11 +191,13 @@ def subtract(
     `protection` is for a plan that was approved before it was read. What is protected and may have
     been deleted stays in: it is not sent, but its doubt is told.
     """
-    already = protected = skipped = 0
+    already = protected = skipped = doubted = 0
+    codes_of = states.codes_along(intake.plan)
 
     def wanted(columns: Columns) -> Mask:
-        nonlocal already, protected, skipped
-        codes = states.codes(columns)
+        nonlocal already, protected, skipped, doubted
+        codes = codes_of(columns)
+        doubted += int(among(codes, DOUBTED).sum())
         out = among(codes, DONE)
         already += int(out.sum())
         if protection:
@@ -213,10 +225,10 @@ def subtract(
         results=left.figures.results,
         batches=left.figures.calls,
     )
-    return Todo(left, counts)
+    return Todo(left, counts, doubted)
 
 
-def check_guards(order: Order, intake: Intake, todo: Todo) -> None:
+def check_guards(order: Order, intake: Intake, todo: Todo, history: History) -> None:
     """Refuse what was not reviewed, and what is larger than allowed. Raises Refused."""
     guards, planned = order.settings.guards, todo.plan.figures
     fingerprint = intake.plan.figures.fingerprint
@@ -234,6 +246,22 @@ def check_guards(order: Order, intake: Intake, todo: Todo) -> None:
             f"the plan touches {planned.results:,} results, more than --max-results "
             f"{guards.max_results:,}"
         )
+    usual = usual_runs(history.planned)
+    if guards.max_growth and usual and planned.runs > guards.max_growth * usual:
+        raise Refused(
+            f"the plan has {planned.runs:,} runs, more than {guards.max_growth:g} times the "
+            f"{usual:,.12g} that this job usually has. If that is right, give it a higher "
+            "--max-growth this once"
+        )
+
+
+def usual_runs(planned: Iterable[int]) -> float | None:
+    """Return the median of what executions planned; None where they are too few to tell."""
+    sizes = sorted(planned)
+    if len(sizes) < _ENOUGH:
+        return None
+    half = len(sizes) // 2
+    return (sizes[half] + sizes[-half - 1]) / 2
 
 
 def check_target(history: History, base_url: str, job: str) -> None:
@@ -249,7 +277,7 @@ def _bad_rows(rejects: _Rejects) -> InvalidInput:
     folder = rejects.folder
     where = f"all are listed in {folder.rejects}" if folder else "the first of them follow"
     return InvalidInput(
-        f"{report.bad_rows(rejects.rows)}; nothing was sent ({where}):\n"
+        f"{report.bad_rows(rejects.rows)}; nothing was sent ({where})",
         f"{report.rejects_text(rejects.first, rejects.rows)}\n"
-        "Mend them, or leave them out with --on-bad-row skip"
+        "Mend them, or leave them out with --on-bad-row skip",
     )

@@ -12,7 +12,7 @@ from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.opening import Mended
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.lock import Waiting, in_silence
 from bulk_delete.model import InputFile
 from bulk_delete.runner.intake import (
@@ -27,6 +27,7 @@ from bulk_delete.runner.intake import (
     take_in,
 )
 from bulk_delete.runner.leftover import Leftover, find_leftover
+from bulk_delete.runner.names import unknown_job
 from bulk_delete.runner.order import Order, check_order
 from bulk_delete.runner.protection import Protection
 from bulk_delete.runner.record import Told, guessed_plan, has_started, read_journal, saved_plan
@@ -41,8 +42,9 @@ BYTES_PER_RUN = 24
 BYTES_PER_CALL = 1200
 """What a planned run and a call take in the journal, with room for retries."""
 
-BYTES_PER_STATE = 2
-"""What a run takes in temporary files: a byte for its state, once at the start and at the end."""
+BYTES_PER_STATE = 4
+"""What a run takes elsewhere: a byte for its state, as it was before and as it is now, and in two
+checkpoints while one replaces the other."""
 
 BYTES_PER_SAVED_RUN = 8
 BYTES_PER_SAVED_RESULT = 16
@@ -96,7 +98,7 @@ def open_saved_job(order: Order, state: Path, waiting: Waiting = in_silence) -> 
     name = order.job or ""
     folder = JobFolder(state, name)
     if not has_started(folder):
-        raise InvalidInput(f"there is no job {name!r} in {state}{_others(state)}")
+        raise unknown_job(name, state)
     with (
         folder.locked(wait_s=order.wait_s, waiting=waiting),
         _scratch(folder) as scratch,
@@ -118,6 +120,7 @@ def open_saved_job(order: Order, state: Path, waiting: Waiting = in_silence) -> 
         settings = replace(order.settings, input=Input())
         order = replace(order, inputs=(str(saved),), settings=settings)
         intake = Intake(
+            paths=(str(saved),),
             plan=plan,
             rejected=history.started.counts["rejected"],
             bad_rows=0,
@@ -166,7 +169,7 @@ def _ready(opening: _Opening, scratch: Scratch, stack: ExitStack) -> Job:
     order, folder, intake, todo = opening.order, opening.folder, opening.intake, opening.todo
     history, states = opening.found.history, opening.found.states
     check_target(history, order.settings.api.base_url, opening.name)
-    check_guards(order, intake, todo)
+    check_guards(order, intake, todo, history)
     folder.room_for(_room(intake.plan, todo.plan))
     return Job(
         name=opening.name,
@@ -193,6 +196,8 @@ def _room(plan: Plan, todo: Plan) -> int:
 def view_of(order: Order, name: str | None, intake: Intake, todo: Todo) -> report.PlanView:
     limits = order.settings.limits
     fingerprint = intake.plan.figures.fingerprint
+    file = order.job_file
+    other_name = order.job if name else f"plan-{fingerprint[:8]}"
     return report.PlanView(
         job=name,
         base_url=order.settings.api.base_url,
@@ -207,16 +212,12 @@ def view_of(order: Order, name: str | None, intake: Intake, todo: Todo) -> repor
         seconds=limits.rate.seconds_for(todo.plan.figures.calls),
         command=report.command(
             "run",
-            order.inputs,
+            [str(file.path)] if file else order.inputs,
             order.settings,
-            name=order.job if name else f"plan-{fingerprint[:8]}",
+            name=None if file and file.name == name else other_name,
             expect=fingerprint,
-            skip_failed=order.skip_failed,
+            skip_failed=order.skip_failed and not (file and file.skip_failed),
+            known=file.settings if file else None,
         ),
+        description=file.description if file else None,
     )
-
-
-def _others(state: Path) -> str:
-    jobs = sorted(path.parent.name for path in state.glob("*/journal.jsonl"))
-    more = f" and {len(jobs) - 10} more" if len(jobs) > 10 else ""  # noqa: PLR2004 - a line's worth
-    return f"; there are: {', '.join(jobs[:10])}{more}" if jobs else "; there is none at all"

@@ -9,7 +9,7 @@ from bulk_delete.columns import Columns, Mask
 from bulk_delete.config import Input
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.ledger import DONE, DOUBTED, among
 from bulk_delete.model import State
 from bulk_delete.runner.protection import Protection

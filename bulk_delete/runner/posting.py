@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from bulk_delete import report
 from bulk_delete.config import ApiKey, Rate
 from bulk_delete.control import (
     Ask,
@@ -22,6 +21,7 @@ from bulk_delete.control import (
     write_live,
 )
 from bulk_delete.errors import Ending, InvalidInput, Refused
+from bulk_delete.plain import printable
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.overview import calling_with
 from bulk_delete.runner.watching import Progress, Watcher
@@ -90,7 +90,7 @@ class Post:
 
     def _consider(self, others: list[Live], watcher: Watcher) -> None:
         if others and self._exclusive:
-            told = report.printable(
+            told = printable(
                 ", ".join(f"{other.job!r} (pid {other.pid} on {other.host})" for other in others)
             )
             raise Refused(
@@ -125,7 +125,7 @@ class Post:
             held_by=shut.why if shut else None,
             paused=paused,
             stopping=progress.stopping,
-            trouble=report.printable(progress.trouble),
+            trouble=printable(progress.trouble),
         )
         write_live(self._folder.live, self.live)
 

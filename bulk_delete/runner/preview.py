@@ -9,7 +9,8 @@ from bulk_delete import report
 from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.folder import JobFolder, write_whole
 from bulk_delete.journal.opening import inspect
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
+from bulk_delete.runner.checkpoint import states_since
 from bulk_delete.runner.intake import (
     Intake,
     check_guards,
@@ -21,7 +22,7 @@ from bulk_delete.runner.intake import (
 from bulk_delete.runner.job import view_of
 from bulk_delete.runner.order import Order, check_order
 from bulk_delete.runner.record import has_started
-from bulk_delete.store import Plan, Scratch, ScratchError, states_told
+from bulk_delete.store import Plan, Scratch, ScratchError, States, states_told
 
 
 @contextlib.contextmanager
@@ -38,24 +39,29 @@ def preview(order: Order, state: Path) -> Iterator[tuple[Intake, report.PlanView
     try:
         with ExitStack() as stack:
             intake, _ = take_in(order, folder if fresh else None, scratch, stack, must_list=False)
-            history, states = states_told(
-                lambda sink: inspect(folder.journal, folder.mark, sink) if folder else History(),
-                scratch,
-                intake.plan,
-            )
+            history, states = _told(folder, intake.plan, scratch)
             stack.callback(states.close)
             todo = subtract(intake, states, None, skip_failed=order.skip_failed, stack=stack)
             if name is not None:
                 check_target(history, order.settings.api.base_url, name)
-            check_guards(order, intake, todo)
+            check_guards(order, intake, todo, history)
             yield intake, view_of(order, name, intake, todo)
     except (ScratchError, JournalFailed) as error:
         raise InvalidInput(str(error)) from None
 
 
-def save_plan(plan: Plan, path: Path, order: Order) -> None:
+def _told(folder: JobFolder | None, plan: Plan, scratch: Scratch) -> tuple[History, States]:
+    if folder is None:
+        return states_told(lambda _: History(), scratch, plan)
+    journal, mark = folder.journal, folder.mark
+    return states_since(
+        lambda sink, start: inspect(journal, mark, sink, start), folder, plan, scratch
+    )
+
+
+def save_plan(intake: Intake, path: Path, order: Order) -> None:
     """Write a plan as an input of its own. Raises InvalidInput for a place that would spoil one."""
-    read = [*map(Path, order.inputs), *filter(None, [order.settings.guards.protect])]
+    read = [*map(Path, intake.paths), *filter(None, [order.settings.guards.protect])]
     try:
         there = path.exists()
     except OSError as error:
@@ -69,6 +75,6 @@ def save_plan(plan: Plan, path: Path, order: Order) -> None:
     if any((path.resolve().parent / name).exists() for name in ("journal.jsonl", "journal.mark")):
         raise InvalidInput(f"--save {path}: lies in a job's folder; give a place of your own")
     try:
-        write_whole(path.resolve(), report.plan_rows(plan.groups()), even_empty=True)
+        write_whole(path.resolve(), report.plan_rows(intake.plan.groups()), even_empty=True)
     except JournalFailed as failure:
         raise InvalidInput(f"--save: {failure.reason}") from None

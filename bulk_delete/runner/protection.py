@@ -64,8 +64,8 @@ class Protection:
                 raise InvalidInput(f"--protect {self._path}: {error}") from None
         raise InvalidInput(
             f"--protect {self._path}: {bad_rows(count)}, so it is not known what to protect; "
-            "mend the file:\n"
-            f"{rejects_text(first, count)}"
+            "mend the file",
+            rejects_text(first, count),
         )
 
     def take(self, read: "_Read") -> None:

@@ -8,8 +8,10 @@ from bulk_delete import events
 from bulk_delete.errors import InvalidInput, Refused
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.opening import Mended, last_started, recover
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.reader import Position
+from bulk_delete.journal.replay import History
 from bulk_delete.ledger import Sink
+from bulk_delete.runner.checkpoint import states_since
 from bulk_delete.store import (
     Plan,
     Scratch,
@@ -44,13 +46,13 @@ def read_journal(folder: JobFolder, plan: Plan | None, scratch: Scratch, stack: 
     doubt.
     """
 
-    def tell(sink: Sink) -> tuple[History, Mended | None]:
-        return recover(folder.journal, folder.mark, folder.broken, sink)
+    def tell(sink: Sink, start: Position | None) -> tuple[History, Mended | None]:
+        return recover(folder.journal, folder.mark, folder.broken, sink, start)
 
-    (history, mended), states = states_told(tell, scratch, plan)
+    (history, mended), states = states_since(tell, folder, plan, scratch)
     stack.callback(states.close)
     if mended and not mended.torn and _doubt_rest(folder, plan, history, mended, scratch, stack):
-        (history, _), states = states_told(tell, scratch, plan)
+        (history, _), states = states_told(lambda sink: tell(sink, None), scratch, plan)
         stack.callback(states.close)
     return Told(history, states, mended)
 

@@ -43,8 +43,9 @@ class Shield:
                 read = await anyio.to_thread.run_sync(protection.read)
             except InvalidInput as error:
                 if tries == _TRIES:
+                    why = "; ".join([error.reason, *map(str.strip, error.listing.splitlines())])
                     self._given_up = GaveUp(
-                        f"{error.reason}; nothing is sent while it is not known what is protected"
+                        f"{why}; nothing is sent while it is not known what is protected"
                     )
                     raise self._given_up from None
                 await anyio.sleep(_PAUSE_S)

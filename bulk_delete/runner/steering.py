@@ -14,7 +14,8 @@ from bulk_delete.config import Rate
 from bulk_delete.control import Ask, Control, UnreadableError, change, read_control, whoever_asks
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
-from bulk_delete.report import Answer, AnsweredOrder, printable
+from bulk_delete.plain import printable
+from bulk_delete.report import Answer, AnsweredOrder
 from bulk_delete.runner.overview import Running, has_begun, jobs_in, running
 
 ANSWER_S = 2.0

@@ -26,18 +26,18 @@ from bulk_delete.errors import (
     Ending,
     Incomplete,
     Interrupted,
-    InvalidInput,
     JournalFailed,
     gravest,
 )
 from bulk_delete.folder import JobFolder, write_whole
-from bulk_delete.journal.reader import History
+from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DONE, among
 from bulk_delete.model import State, Verdict
 from bulk_delete.runner.execution import room_for_files, tell_mended, throttle_of
 from bulk_delete.runner.intake import check_target
 from bulk_delete.runner.leftover import listed
+from bulk_delete.runner.names import unknown_job
 from bulk_delete.runner.record import guessed_plan, has_started, read_journal
 from bulk_delete.runner.standings import Standings
 from bulk_delete.runner.watching import Recording, Watcher
@@ -72,7 +72,7 @@ def verify(
     """
     folder = JobFolder(state, name)
     if not has_started(folder):
-        raise InvalidInput(f"there is no job {name!r} in {state}")
+        raise unknown_job(name, state)
     room_for_files(settings.limits.concurrency)
     try:
         with folder.locked("verify"), ExitStack() as stack:

@@ -8,9 +8,10 @@ from bulk_delete.errors import InvalidInput
 from bulk_delete.model import InputFile
 from bulk_delete.sources import csv_rows, jsonl_rows
 from bulk_delete.sources.files import STDIN, Feed
+from bulk_delete.sources.finding import find, is_missing
 from bulk_delete.sources.rows import WHOLE_RESULT, Rows, Wanted
 
-__all__ = ["STDIN", "WHOLE_RESULT", "Rows", "Source", "stem"]
+__all__ = ["STDIN", "WHOLE_RESULT", "Rows", "Source", "find", "is_missing", "stem"]
 
 _FORMATS = {
     ".csv": "csv",
@@ -45,7 +46,13 @@ class Source:
             raise InvalidInput("--result-column and --run-column name the same column")
         self._paths = paths
         self._format = settings.format
-        self._wanted = Wanted(settings.result_column, settings.run_column, whole_results)
+        self._require = settings.require
+        self._wanted = Wanted(
+            settings.result_column,
+            settings.run_column,
+            whole_results=whole_results,
+            may_be_empty=settings.require == "nothing",
+        )
         self.read: list[InputFile] = []
         """The files that have been read to their end."""
 
@@ -54,7 +61,12 @@ class Source:
         for path in self._paths:
             with Feed(path) as feed:
                 form = csv_rows if self._format_of(feed) == "csv" else jsonl_rows
-                yield from form.rows(feed, self._wanted)
+                any_row = False
+                for rows in form.rows(feed, self._wanted):
+                    any_row = any_row or bool(rows.columns.rows or rows.rejects)
+                    yield rows
+                if self._require == "rows" and not any_row:
+                    raise feed.refuse("has no rows; look at what writes it, or say --require file")
                 self.read.append(feed.read)
 
     def _format_of(self, feed: Feed) -> str:

@@ -28,17 +28,22 @@ _FEW = 1000
 def rows(feed: Feed, wanted: Wanted) -> Iterator[Rows]:
     """Read all rows. Raises InvalidInput where the header or the quoting spoils the file."""
     csv.field_size_limit(2 * MAX_LINE)  # other columns may be long; a feed has a limit of its own
-    table = _Table(feed, _header(feed, wanted))
+    layout = _header(feed, wanted)
+    if layout is None:
+        return
+    table = _Table(feed, layout)
     yield from table.block()
     while feed.more():
         yield from table.block()
 
 
-def _header(feed: Feed, wanted: Wanted) -> Layout:
-    """Take the first line that is not blank. Raises InvalidInput."""
+def _header(feed: Feed, wanted: Wanted) -> Layout | None:
+    """Take the first line that is not blank; None where there may be none. Raises InvalidInput."""
     while (end := feed.line_end(feed.start)) is None or not feed.text(feed.start, end).strip():
         feed.take(end or feed.start)
         if feed.start == feed.stop and not feed.more():
+            if wanted.may_be_empty:
+                return None
             raise feed.refuse(f"is empty; it needs the header {wanted.header}")
     line = feed.line + 1
     delimiter, names = _names(feed, wanted)

@@ -10,6 +10,7 @@ import zlib
 from contextlib import ExitStack
 from typing import Any, BinaryIO, Protocol, Self
 
+from bulk_delete.config import nearest
 from bulk_delete.errors import InvalidInput
 from bulk_delete.model import InputFile
 
@@ -124,7 +125,8 @@ class Opened:
                 raise self.refuse("is a folder; name the files in it")
             return self._stack.enter_context(open(self.path, "rb", buffering=0))  # noqa: PTH123 - the path as given
         except OSError as error:
-            raise self.refuse(f"cannot be opened: {error.strerror}") from None
+            near = _near(self.path) if isinstance(error, FileNotFoundError) else ""
+            raise self.refuse(f"cannot be opened: {error.strerror}{near}") from None
 
     def _unpacked(self, buffered: "io.BufferedReader[_Hashed]") -> _Unpacked:
         try:
@@ -139,6 +141,16 @@ class Opened:
         if head.startswith(_ZSTD):
             return _zstd_file(buffered)
         return buffered
+
+
+def _near(path: str) -> str:
+    """Ask whether a file of a like name was meant."""
+    folder, name = os.path.split(path)
+    try:
+        names = os.listdir(folder or ".")  # noqa: PTH208 - names, not paths
+    except OSError:
+        return ""
+    return nearest(name, filter(str.isprintable, names))
 
 
 def _version(file: BinaryIO) -> tuple[int, int] | None:

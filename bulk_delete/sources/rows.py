@@ -22,11 +22,16 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The names of the columns; `whole_results`: rows without a run are of a result as a whole."""
+    """The names of the columns.
+
+    `whole_results`: rows without a run are of a result as a whole; `may_be_empty`: a file without
+    even a header will do.
+    """
 
     result_column: str
     run_column: str
     whole_results: bool = False
+    may_be_empty: bool = False
 
     @property
     def needed(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A plan with a byte for each of its pairs, and a verdict for some; both on the disk."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from bulk_delete.columns import AT_ONCE, Columns, Positions
 from bulk_delete.ledger import CODES, DELETED, UNTOLD, Codes, Step, among, shown
 from bulk_delete.model import State
+from bulk_delete.store.kept import KeptPart
 from bulk_delete.store.locating import Locator
 from bulk_delete.store.plan_file import Plan
 from bulk_delete.store.scratch import Scratch, ScratchBytes
@@ -34,15 +36,46 @@ class CodedPlan:
         if self._verdicts:
             self._verdicts.close()
 
+    def copy(self) -> "CodedPlan":
+        """Make another one of the same plan, for steps of its own. Raises ScratchError."""
+        other = CodedPlan(self.plan, self._scratch)
+        try:
+            other.fill(self._codes.chunks(), self._verdicts.chunks() if self._verdicts else None)
+        except BaseException:
+            other.close()
+            raise
+        return other
+
+    def fill(self, codes: Iterable[bytes], verdicts: Iterable[bytes] | None) -> None:
+        """Take the bytes of another one of the same plan. Raises ScratchError."""
+        self._codes.fill(codes)
+        if verdicts is not None:
+            self._verdicts = self._scratch.zeros(self._codes.size * _NUMBER.itemsize)
+            self._verdicts.fill(verdicts)
+
+    def kept(self, *, plan: bool) -> tuple[KeptPart, Iterator[bytes]]:
+        """Return what is to be kept of it, with its plan or without."""
+        size = self.plan.size if plan else 0
+        verdicts = self._verdicts.size if self._verdicts else 0
+        parts = chain(
+            self.plan.raw() if plan else (),
+            self._codes.chunks(),
+            self._verdicts.chunks() if self._verdicts else (),
+        )
+        return KeptPart(self.plan.figures, size, self._codes.size, verdicts), parts
+
     def apply(
         self, result_id: int, run_ids: tuple[int, ...], step: Step, verdict: int
     ) -> tuple[int, ...]:
         """Take a step with some runs of a result; return those that are not in the plan."""
+        if step is DELETED:  # most batches, whatever was before
+            place = self._locator.next_place(result_id, run_ids)
+            if place is not None:
+                self._codes.write(place, step[:1] * len(run_ids))
+                return ()
         stretches, others = self._locator.locate(result_id, run_ids)
         for place, size, offsets, _ in stretches:
-            if offsets is None and step is DELETED:  # most batches, whatever was before
-                self._codes.write(place, step[:1] * size)
-            elif offsets is None:
+            if offsets is None:
                 self._codes.write(place, self._codes.read(place, size).translate(step))
             else:
                 new = np.array(np.frombuffer(self._codes.read(place, size), np.uint8))
@@ -75,14 +108,24 @@ class CodedPlan:
         for at in range(0, self._codes.size, AT_ONCE):
             yield shown(self._codes.read(at, min(AT_ONCE, self._codes.size - at)))
 
+    def codes_along(self) -> Callable[[int], Codes]:
+        """Return what reads the states of the next so many pairs, in the plan's order."""
+        place = 0
+
+        def codes(count: int) -> Codes:
+            nonlocal place
+            found = shown(self._codes.read(place, count))
+            place += count
+            return found
+
+        return codes
+
     def in_states(self, states: AbstractSet[State]) -> Iterator[Columns]:
         """Yield the pairs that are in one of the states; the plan is read only if there are any."""
         if any(among(codes, states).any() for codes in self.codes()):
-            place = 0
+            codes_of = self.codes_along()
             for columns in self.plan.chunks():
-                codes = shown(self._codes.read(place, columns.rows))
-                yield columns.part(among(codes, states))
-                place += columns.rows
+                yield columns.part(among(codes_of(columns.rows), states))
 
     def codes_at(self, places: Positions) -> Codes:
         """Return the states at ascending places."""

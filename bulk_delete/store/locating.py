@@ -15,10 +15,15 @@ import numpy as np
 from bulk_delete.columns import AT_ONCE, Columns, Numbers, Positions, places_in
 from bulk_delete.model import Pair
 from bulk_delete.store.plan_file import Plan
+from bulk_delete.store.scratch import WORD
 
 _BLOCK = 512
 _BLOCKS = 128
 """Results that are read together, and how many times that many are kept: 2 MB."""
+
+_PAGE = 1024
+_PAGES = 512
+"""Runs that are looked at again and again, and how many times that many are kept: 4 MB."""
 
 _LANES = 1024
 """Results whose next place is remembered: more than have calls in flight at once."""
@@ -57,6 +62,7 @@ class Locator:
             ids = plan.results(start, min(start + step, results)).result_ids
             self._fences.extend(ids[::_BLOCK].tolist())
         self._blocks: dict[int, _Block] = {}
+        self._pages: dict[int, bytes] = {}
         self._next: dict[int, tuple[int, int]] = {}
         """Of results with open batches, where the next one should start and where they end."""
 
@@ -75,15 +81,41 @@ class Locator:
         self, result_id: int, run_ids: tuple[int, ...]
     ) -> tuple[list[Stretch], tuple[int, ...]]:
         """Find runs of a result; return where they stand, and those that are not in the plan."""
+        place = self.next_place(result_id, run_ids)
+        if place is None:
+            return self._search(result_id, run_ids)
+        return [Stretch(place, len(run_ids), None, run_ids)], ()
+
+    def next_place(self, result_id: int, run_ids: tuple[int, ...]) -> int | None:
+        """Return where runs stand that are the next ones of their result; None for all others."""
         bounds = self._next.get(result_id) or self.bounds(result_id)
         if bounds is None:
-            return [], run_ids
+            return None
         place, end = bounds
         after = place + len(run_ids)
-        if after <= end and self._plan.has_at(place, array("Q", run_ids).tobytes()):
+        if after > end or not self._stand_at(place, run_ids):
+            return None
+        if after < end and result_id in self._next:
+            self._next[result_id] = after, end
+        else:
             self._go_on(result_id, after, end)
-            return [Stretch(place, len(run_ids), None, run_ids)], ()
-        return self._search(result_id, run_ids)
+        return place
+
+    def _stand_at(self, place: int, run_ids: tuple[int, ...]) -> bool:
+        """Tell whether the runs from a place on are these."""
+        wanted = array("Q", run_ids).tobytes()
+        number, at = divmod(place, _PAGE)
+        if at + len(run_ids) > _PAGE:
+            return self._plan.run_ids(place, place + len(run_ids)).tobytes() == wanted
+        page = self._pages.get(number)
+        if page is None:
+            if len(self._pages) == _PAGES:
+                self._pages.clear()
+            start = number * _PAGE
+            stop = min(start + _PAGE, self._plan.figures.runs)
+            page = self._pages[number] = self._plan.run_ids(start, stop).tobytes()
+        at *= WORD
+        return page[at : at + len(wanted)] == wanted
 
     def places(self, columns: Columns) -> Positions:
         """Return the place of each of some ascending pairs, -1 for one that is not in the plan."""

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -22,7 +21,7 @@ from bulk_delete.plan import Figures, Group, Tally, calls_of
 from bulk_delete.store.scratch import WORD, Scratch, ScratchFile, read_numbers
 
 VERSION = 1
-_HEADER = 2048
+HEADER = 2048
 """Bytes before the run ids."""
 
 _INDEX_AT_ONCE = 1 << 16
@@ -39,7 +38,9 @@ class SpoiltPlanError(Exception):
     """A saved plan is not what was saved. The text says how."""
 
 
-class _Header(msgspec.Struct):
+class Header(msgspec.Struct):
+    """The first line of the file."""
+
     v: int
     figures: Figures
 
@@ -155,6 +156,11 @@ class Plan:
             last = end if end is not None and stop == high else int(index.ends[-1])
             yield from self._pairs_between(index, first, last)
 
+    @property
+    def size(self) -> int:
+        """Return how many bytes `raw` yields."""
+        return size_of(self.figures)
+
     def raw(self) -> Iterator[bytes]:
         """Yield the bytes of the file, to be saved."""
         offset = 0
@@ -180,7 +186,7 @@ class Plan:
 
     def results(self, start: int, stop: int) -> Index:
         """Read the results from one number to another, counted from 0."""
-        ids_at = _HEADER + self.figures.runs * WORD
+        ids_at = HEADER + self.figures.runs * WORD
         ends_at = ids_at + self.figures.results * WORD
         ids = read_numbers(self._handle, ids_at + start * WORD, stop - start)
         before = 1 if start else 0
@@ -199,11 +205,7 @@ class Plan:
 
     def run_ids(self, start: int, stop: int) -> Numbers:
         """Read the runs of the pairs from one place to another, counted from 0."""
-        return read_numbers(self._handle, _HEADER + start * WORD, stop - start)
-
-    def has_at(self, place: int, run_ids: bytes) -> bool:
-        """Tell whether the runs from a place on are these, each of them a 64-bit number."""
-        return os.pread(self._handle, len(run_ids), _HEADER + place * WORD) == run_ids
+        return read_numbers(self._handle, HEADER + start * WORD, stop - start)
 
     def _groups_of(self, index: Index) -> Iterator[Group]:
         for result_id, start, end in zip(*map(np.ndarray.tolist, index), strict=True):
@@ -225,9 +227,8 @@ class Plan:
     def _mapped(self) -> tuple[Numbers, Numbers, Numbers]:
         """View result ids, ends and run ids without reading them: a search touches a few pages."""
         runs, results = self.figures.runs, self.figures.results
-        size = _HEADER + (runs + 2 * results) * WORD
-        whole = mmap.mmap(self._handle, size, prot=mmap.PROT_READ)
-        numbers = np.frombuffer(whole, "<u8")[_HEADER // WORD :]
+        whole = mmap.mmap(self._handle, self.size, prot=mmap.PROT_READ)
+        numbers = np.frombuffer(whole, "<u8")[HEADER // WORD :]
         return numbers[runs : runs + results], numbers[runs + results :], numbers[:runs]
 
 
@@ -240,7 +241,7 @@ class PlanWriter:
         self._end = np.uint64(0)
         with ExitStack() as stack:
             self._file, self._ids, self._ends = (_made(stack, scratch) for _ in range(3))
-            self._file.append(np.zeros(_HEADER // WORD, np.uint64))
+            self._file.append(np.zeros(HEADER // WORD, np.uint64))
             stack.pop_all()
 
     def add(self, columns: Columns) -> None:
@@ -257,8 +258,8 @@ class PlanWriter:
                 self._file.append(part.read(start, min(start + _INDEX_AT_ONCE, part.size)))
             part.close()
         figures = self._tally.figures()
-        header = msgspec.json.encode(_Header(VERSION, figures))
-        self._file.put(0, header.ljust(_HEADER - 1) + b"\n")
+        header = msgspec.json.encode(Header(VERSION, figures))
+        self._file.put(0, header.ljust(HEADER - 1) + b"\n")
         return Plan(self._file, figures, self._scratch)
 
     def close(self) -> None:
@@ -280,38 +281,6 @@ def _made(stack: ExitStack, scratch: Scratch) -> ScratchFile:
     return file
 
 
-def open_plan(path: Path, scratch: Scratch) -> Plan:
-    """Open a saved plan; `scratch` is for what is made of it.
-
-    Raises OSError, and SpoiltPlanError for what is no whole plan; `check` looks at its pairs.
-    """
-    file = path.open("rb", buffering=0)
-    try:
-        return Plan(file, _figures(file.fileno()), scratch)
-    except BaseException:
-        file.close()
-        raise
-
-
-def open_sound_plan(path: Path, scratch: Scratch) -> Plan:
-    """Open a saved plan and read all of it. Raises OSError and SpoiltPlanError."""
-    plan = open_plan(path, scratch)
-    try:
-        plan.check()
-    except BaseException:
-        plan.close()
-        raise
-    return plan
-
-
-def _figures(handle: int) -> Figures:
-    try:
-        found = msgspec.json.decode(os.pread(handle, _HEADER, 0), type=_Header)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise SpoiltPlanError("it has no header of a plan") from None
-    if found.v != VERSION:
-        raise SpoiltPlanError(f"it is of version {found.v}; this program reads {VERSION}")
-    size = _HEADER + (found.figures.runs + 2 * found.figures.results) * WORD
-    if os.fstat(handle).st_size != size:
-        raise SpoiltPlanError("it is not as long as its header says")
-    return found.figures
+def size_of(figures: Figures) -> int:
+    """Return the bytes of the file of a plan."""
+    return HEADER + (figures.runs + 2 * figures.results) * WORD

@@ -1,5 +1,6 @@
 """Why pairs ended where they did: each verdict once on the disk, where it has a number."""
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import msgspec
@@ -28,6 +29,22 @@ class Verdicts:
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes `raw` yields."""
+        return self._file.size if self._file else 0
+
+    def raw(self) -> Iterator[bytes]:
+        """Yield all bytes, to be kept."""
+        if self._file:
+            yield from self._file.chunks()
+
+    def fill(self, parts: Iterable[bytes]) -> None:
+        """Take what was kept, before any other verdict. Raises ScratchError."""
+        file = self._file = self._scratch.zeros()
+        file.fill(parts)
+        self._size = max(_GRAIN, -(-file.size // _GRAIN) * _GRAIN)
 
     def _add(self, verdict: Verdict) -> int:
         """Return the number of a verdict, which is written unless it was lately. ScratchError."""

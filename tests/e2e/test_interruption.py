@@ -3,6 +3,7 @@
 import json
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -12,9 +13,10 @@ from contextlib import AbstractContextManager
 import pytest
 
 from bulk_delete.columns import columns_of
+from bulk_delete.config import Limits
 from bulk_delete.model import Pair, State
 from bulk_delete.runner.auditing import audit
-from bulk_delete.sandbox import Faults, World
+from bulk_delete.sandbox import Call, Faults, World
 from tests.conftest import Command, Sandbox, write_csv, write_jsonl
 from tests.replays import replay
 
@@ -173,6 +175,30 @@ def test_a_full_disk_stops_the_sending(command: Command, sandbox: Running) -> No
     assert again.returncode == 0, again.stderr
     assert api.left == set()
     check_laws(command, api, PAIRS)
+
+
+def test_a_removed_folder_stops_the_sending(command: Command, sandbox: Running) -> None:
+    """When the journal is removed nothing more is sent: code 74, with the books as they were."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    seen: list[Call] = []
+
+    def remove(call: Call) -> None:
+        seen.append(call)
+        if len(seen) == 30:
+            shutil.rmtree(command.folder(), ignore_errors=True)  # the job may just make a file
+
+    with sandbox(world(), Faults(latency_s=0.01), on_call=remove) as api:
+        line = ("run", "runs.csv", "--yes", "--json", "--base-url", api.url)
+        done = command.run(*line)
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["exit_code"], told["next"]) == (74, 74, None)
+        assert "removed or moved away" in told["reason"]
+        assert told["counts"]["deleted"] + told["counts"]["in_doubt"] >= len(api.seen)
+        assert len(api.calls) <= 30 + Limits().concurrency
+        shutil.rmtree(command.folder(), ignore_errors=True)
+        again = command.run(*line)
+    assert again.returncode == 0, again.stderr
+    assert api.left == set()
 
 
 def test_a_state_folder_that_cannot_be_made(command: Command, sandbox: Running) -> None:

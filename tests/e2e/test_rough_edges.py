@@ -65,12 +65,54 @@ def test_closed_streams_change_nothing(command: Command, sandbox: Running, close
     assert api.left == set()
 
 
-def test_a_full_output_shows(command: Command) -> None:
-    """A plan that cannot be printed ends with 2, not with success."""
+FULL = {"stdout": ">/dev/full", "stderr": "2>/dev/full", "both": ">/dev/full 2>&1"}
+"""Streams that take nothing, as files on a full disk."""
+
+
+@pytest.mark.parametrize("full", FULL)
+@pytest.mark.parametrize("form", ["", "--json", "--quiet", "--verify"])
+def test_a_full_output_changes_no_job(
+    command: Command, sandbox: Running, full: str, form: str
+) -> None:
+    """What cannot be printed holds no job up: code, journal and summary tell how it ended."""
     write_csv(command.home / "runs.csv", PAIRS)
-    done = shell(command, " ".join([*command.line("plan", "runs.csv", "--json"), ">/dev/full"]))
-    assert done.returncode == 2
-    assert "No space left" in done.stderr
+    with sandbox(world()) as api:
+        line = command.line("run", "runs.csv", "--yes", *form.split(), "--base-url", api.url)
+        done = shell(command, f"exec {' '.join(line)} {FULL[full]}")
+        codes = [done.returncode]
+        for words in (("resume", "runs"), ("verify", "runs", "--json")):
+            line = command.line(*words, "--base-url", api.url)
+            codes.append(shell(command, f"exec {' '.join(line)} {FULL[full]}").returncode)
+    assert codes == [0, 0, 0]
+    assert api.left == set()
+    assert "Traceback" not in done.stderr
+    assert ("No space left" in done.stderr) == (full == "stdout" and form != "--quiet")
+    assert command.summary()["exit_code"] == 0
+    audit = command.run("audit", "runs")
+    assert audit.returncode == 0, audit.stdout
+
+
+@pytest.mark.parametrize("full", FULL)
+@pytest.mark.parametrize(
+    "words", ["plan runs.csv", "plan runs.csv --json", "audit runs", "--help", "run --help"]
+)
+def test_a_full_output_shows(command: Command, sandbox: Running, full: str, words: str) -> None:
+    """A command that is there to print ends with 2 where it cannot, not with success."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    if words.startswith("audit"):
+        with sandbox(world()) as api:
+            command.run("run", "runs.csv", "--yes", "--base-url", api.url)
+    done = shell(command, " ".join([*command.line(words), FULL[full]]))
+    assert done.returncode == (0 if full == "stderr" else 2)
+    assert ("No space left" in done.stderr) == (full == "stdout")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["run", "nonsense", "plan runs.csv", "resume runs", "audit runs"])
+def test_an_error_that_cannot_be_told_is_one_all_the_same(command: Command, words: str) -> None:
+    """Where stderr takes nothing either, the code is that of the error."""
+    for full in ("2>/dev/full", ">/dev/full 2>&1"):
+        assert shell(command, " ".join([*command.line(words), full])).returncode == 2
 
 
 def test_a_disk_that_takes_nothing(command: Command, sandbox: Running) -> None:
@@ -81,6 +123,18 @@ def test_a_disk_that_takes_nothing(command: Command, sandbox: Running) -> None:
         done = shell(command, f"ulimit -f 0; exec {line}")
     assert done.returncode == 74, done.stderr
     assert "--state-dir" in done.stderr
+    assert api.calls == []
+
+
+@pytest.mark.parametrize("limit", ["-v 300000", "-d 100000"])
+def test_too_little_memory_is_told(command: Command, sandbox: Running, limit: str) -> None:
+    """Under a limit that loading would break, the job ends with 2 and says which."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        line = " ".join(command.line("run", "runs.csv", "--yes", "--base-url", api.url))
+        done = shell(command, f"ulimit {limit}; exec {line}")
+    assert done.returncode == 2, done.stderr
+    assert f"`ulimit {limit.split(maxsplit=1)[0]}`" in done.stderr
     assert api.calls == []
 
 

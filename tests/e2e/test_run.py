@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import os
 import random
 import re
 from collections.abc import Callable
@@ -277,32 +276,10 @@ def test_the_number_of_runs_is_typed(
     """On a terminal the job goes on only when the number of runs is typed."""
     write_csv(command.home / "runs.csv", PAIRS[:3])
     with sandbox(world()) as api:
-        shown, found = on_terminal(
-            command.line("run", "runs.csv", "--base-url", api.url), typed, command
-        )
+        shown, found = command.on_terminal(typed, "run", "runs.csv", "--base-url", api.url)
     assert found == code
     assert "Type their number (3)" in shown
     assert len(api.calls) == (1 if code == 0 else 0)
-
-
-def on_terminal(line: list[str], typed: str, command: Command) -> tuple[str, int]:
-    """Run a command on a terminal of its own; return what it showed and its exit code."""
-    import pty  # noqa: PLC0415 - for this test alone
-
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(command.home)
-        os.execve(line[0], line, {**command.environ, "TERM": "xterm", "COLUMNS": "120"})  # noqa: S606
-    os.write(terminal, typed.encode())
-    shown = b""
-    try:
-        while chunk := os.read(terminal, 65536):
-            shown += chunk
-    except OSError:
-        pass  # the other end has closed
-    os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    return shown.decode(), os.waitstatus_to_exitcode(status)
 
 
 def test_a_rejected_key_ends_with_6(command: Command, sandbox: Running) -> None:
@@ -501,8 +478,9 @@ def test_progress_without_a_terminal(command: Command, sandbox: Running) -> None
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     progress = [line for line in lines if line["event"] == "progress"]
     assert len(progress) >= 2
-    assert progress[0].keys() >= {"planned", "deleted", "calls", "calls_per_s", "eta_s"}
-    told = [line["deleted"] for line in progress]
+    assert progress[0].keys() >= {"planned", "calls", "calls_per_s", "eta_s"}
+    told = [line.get("deleted", 0) for line in progress]  # the first may come before any is
+    assert told[-1] > 0
     assert told == sorted(told)
 
 

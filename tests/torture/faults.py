@@ -4,26 +4,59 @@ import json
 import resource
 import shutil
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from bulk_delete.sandbox import Call, Faults
 from bulk_delete.sandbox.faults import Outage
-from tests.torture.trial import JOB, Trial
+from tests.fronts import Spoil
+from tests.odd_replies import HTML, LARGE, LATE, ODD
+from tests.peers import Reply, Request, reply
+from tests.torture.scarcity import (
+    folder_removed,
+    full_disk,
+    full_output,
+    memory_limit,
+    memory_used_up,
+    no_mounts,
+    no_strace,
+    traced,
+)
+from tests.torture.trial import JOB, Deed, Tally, Trial, trial
 
-Deed = Callable[[Trial], None]
+
+def nothing() -> None:
+    """Say that all is here that a fault takes."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """What is done, and what the sandbox does besides; None for its mild faults.
 
-    `codes` are the exit codes of a start that it has struck.
+    `codes` are the exit codes of a start that it has struck. `lacking` says why it cannot be done
+    here, if it cannot. After one `for_good` there is no going on.
     """
 
     deed: Deed
     codes: frozenset[int]
     faults: Faults | None = None
+    lacking: Callable[[], str | None] = nothing
+    for_good: bool = False
+
+    def tried(self, home: Path, seed: int) -> Tally:
+        """Hold one trial of it."""
+        with trial(home, seed, self.faults) as one:
+            self.deed(one)
+            struck = one.codes[0] in self.codes
+            if self.for_good:
+                tally = one.harm()
+            else:
+                one.recover()
+                tally = one.laws()
+        tally.struck = struck
+        return tally
 
 
 def undisturbed(trial: Trial) -> None:
@@ -85,8 +118,8 @@ def signalled(*signals: signal.Signals) -> Deed:
 
 
 def small_files(trial: Trial) -> None:
-    """Let no file grow beyond some kilobytes, as on a full disk."""
-    trial.end(trial.start(limits={resource.RLIMIT_FSIZE: trial.rng.randrange(4_000, 20_000)}))
+    """Let no file grow beyond some kilobytes: more than the plan has, less than the journal."""
+    trial.end(trial.start(limits={resource.RLIMIT_FSIZE: trial.rng.randrange(52_000, 72_000)}))
 
 
 def few_files(trial: Trial) -> None:
@@ -107,11 +140,13 @@ def no_folder(trial: Trial) -> None:
     trial.wait_for_calls(trial.rng.randrange(1, 10))
     folder = trial.command.folder(JOB)
     folder.rename(folder.with_name("away"))
+    moved_at = time.time()
     child.communicate(timeout=60)
     shutil.rmtree(folder, ignore_errors=True)
     folder.with_name("away").rename(folder)
     trial.codes.append(child.returncode)
     trial.note_lines()
+    trial.note_failure(moved_at)
 
 
 def _killed(trial: Trial) -> bytes:
@@ -191,6 +226,46 @@ def cut_at_a_border(trial: Trial) -> None:
     trial.journal.write_bytes(b"".join(lines[: trial.rng.randrange(len(lines))]))
 
 
+def _kept(trial: Trial) -> bytes:
+    """Kill a job that keeps checkpoints when it has kept another one; return that."""
+    before = trial.checkpoint.read_bytes() if trial.checkpoint.exists() else b""
+    child = trial.start(fault={"call": "checkpoint"})
+    trial.wait_for_file(trial.checkpoint, before)
+    trial.wait_for_calls(len(trial.api.calls) + trial.rng.randrange(12))
+    child.kill()
+    trial.end(child)
+    return trial.checkpoint.read_bytes()
+
+
+def kill_with_checkpoints(trial: Trial) -> None:
+    for _ in range(2):
+        _kept(trial)
+
+
+def older_checkpoint(trial: Trial) -> None:
+    """Put an older checkpoint back: it tells less, and that is true."""
+    older = _kept(trial)
+    _kept(trial)
+    trial.checkpoint.write_bytes(older)
+
+
+def flipped_in_checkpoint(trial: Trial) -> None:
+    whole = _kept(trial)
+    at = trial.rng.randrange(len(whole))
+    changed = bytes([whole[at] ^ (1 << trial.rng.randrange(8))])
+    trial.checkpoint.write_bytes(whole[:at] + changed + whole[at + 1 :])
+
+
+def flipped_before_checkpoint(trial: Trial) -> None:
+    """Change a byte of the journal that no start need read, as the checkpoint is behind it."""
+    _kept(trial)
+    whole = trial.journal.read_bytes()
+    _mark_all(trial, whole)
+    at = trial.rng.randrange(whole.index(b"\n"))
+    changed = bytes([whole[at] ^ (1 << trial.rng.randrange(8))])
+    trial.journal.write_bytes(whole[:at] + changed + whole[at + 1 :])
+
+
 def read_only(trial: Trial) -> None:
     """Take the right to write away from the folder; the superuser does not mind, others do."""
     child = trial.start()
@@ -201,6 +276,43 @@ def read_only(trial: Trial) -> None:
     folder.chmod(0o700)
 
 
+def refused_at_first(trial: Trial) -> None:
+    """Let nobody listen until the job has ended."""
+    trial.front.close()
+    trial.end(trial.start())
+    trial.front.open()
+
+
+def gone_and_back(trial: Trial) -> None:
+    """Take the server away in mid-job, and bring it back on its port when all calls are held."""
+    child = trial.start()
+    trial.wait_for_line("batch.deleted", child)
+    trial.wait_for_calls(len(trial.api.calls) + trial.rng.randrange(15))
+    trial.front.close()
+    trial.wait_for_line("job.paused", child)
+    trial.front.open()
+    trial.end(child)
+
+
+def spoiling(replies: Iterable[Reply], *, share: float, applied: float = 0.5) -> Deed:
+    """Spoil a share of the calls by any of these replies, a share of them after the effect."""
+    choice = list(replies)
+
+    def deed(trial: Trial) -> None:
+        rng = trial.rng
+
+        def mood(_: Request) -> Spoil | None:
+            if rng.random() >= share:
+                return None
+            return Spoil(rng.choice(choice), applied=rng.random() < applied)
+
+        trial.command.environ["BULK_DELETE_API_TIMEOUT"] = "500ms"
+        trial.front.mood = mood
+        trial.end(trial.start())
+
+    return deed
+
+
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 SENT, DELETED = '"batch.sent"', '"batch.deleted"'
 SLOW = Faults(latency_s=0.1)
@@ -208,9 +320,25 @@ SLOW = Faults(latency_s=0.1)
 
 STORM = Faults(latency_s=0.003, rate=60, deleted_run="400")
 
+RETRY_AFTER = ("1", "", "soon", "-5", "0", "1.5", "Sun, 06 Nov 1994 08:49:37 GMT")
+WAITS = [
+    reply(f"{status} Wait", f"Retry-After: {after}")
+    for status in (429, 503)
+    for after in RETRY_AFTER
+]
+REFUSALS = [
+    reply("302 Found", "Location: http://localhost:9/elsewhere"),
+    reply("400 Bad Request", "Content-Type: text/html", body=HTML),
+    reply("403 Forbidden", "Content-Type: text/html", body=HTML),
+    reply("404 Not Found", "Content-Type: text/html", body=HTML),
+]
+
 FINE = frozenset({0})
+INCOMPLETE = frozenset({1, 5})
 KILLED = frozenset({-9})
 NO_JOURNAL = frozenset({74})
+NO_MEMORY = frozenset({5, -signal.SIGABRT, -signal.SIGSEGV})
+"""By itself, or by a library that breaks off."""
 
 
 def _ended_by(signum: signal.Signals) -> frozenset[int]:
@@ -245,6 +373,35 @@ FAULTS: dict[str, Fault] = {
     "ENOSPC on a write": Fault(injected("write", "ENOSPC"), NO_JOURNAL),
     "EDQUOT on a write": Fault(injected("write", "EDQUOT"), NO_JOURNAL),
     "EIO on a sync": Fault(injected("fdatasync", "EIO"), NO_JOURNAL),
+    "EIO on one sync, by strace": Fault(
+        traced("fdatasync", "error=EIO"), NO_JOURNAL, lacking=no_strace
+    ),
+    "ENOSPC on one sync, by strace": Fault(
+        traced("fdatasync", "error=ENOSPC"), NO_JOURNAL, lacking=no_strace
+    ),
+    "ENOSPC on one write, by strace": Fault(
+        traced("write", "error=ENOSPC"), NO_JOURNAL, lacking=no_strace
+    ),
+    "EIO on one sync of any file, by strace": Fault(
+        traced("fsync", "error=EIO", most=6, journal=False), FINE | NO_JOURNAL, lacking=no_strace
+    ),
+    "ENOSPC on one renaming, by strace": Fault(
+        traced("rename", "error=ENOSPC", most=5, journal=False),
+        FINE | NO_JOURNAL,
+        lacking=no_strace,
+    ),
+    "kill -9 at any sync, by strace": Fault(
+        traced("fsync,fdatasync", "signal=KILL", most=6, journal=False), KILLED, lacking=no_strace
+    ),
+    "kill -9 at a renaming, by strace": Fault(
+        traced("rename", "signal=KILL", most=5, journal=False),
+        KILLED,
+        lacking=no_strace,
+    ),
+    "full disk": Fault(full_disk, NO_JOURNAL, lacking=no_mounts),
+    "output to a full disk": Fault(full_output, FINE),
+    "memory limit": Fault(memory_limit, frozenset({2})),
+    "memory used up": Fault(memory_used_up, NO_MEMORY | NO_JOURNAL),
     "file size limit": Fault(small_files, NO_JOURNAL),
     "short writes": Fault(injected("write", "short"), FINE),
     "torn end": Fault(torn, KILLED),
@@ -253,8 +410,13 @@ FAULTS: dict[str, Fault] = {
     "lines gone": Fault(lines_gone, KILLED),
     "lines in another order": Fault(lines_swapped, KILLED),
     "end cut off at a line": Fault(cut_at_a_border, KILLED),
+    "kill -9 of one that keeps checkpoints": Fault(kill_with_checkpoints, KILLED, SLOW),
+    "older checkpoint put back": Fault(older_checkpoint, KILLED, SLOW),
+    "flipped bit in a checkpoint": Fault(flipped_in_checkpoint, KILLED, SLOW),
+    "flipped bit before a checkpoint": Fault(flipped_before_checkpoint, KILLED, SLOW),
     "two at once": Fault(two_at_once, frozenset({7}), SLOW),
     "folder moved away": Fault(no_folder, NO_JOURNAL, SLOW),
+    "folder removed": Fault(folder_removed, NO_JOURNAL, SLOW, for_good=True),
     "folder read-only": Fault(read_only, FINE | NO_JOURNAL, SLOW),
     "clock an hour on": Fault(jumping(3600), FINE),
     "clock an hour back": Fault(jumping(-3600), FINE),
@@ -272,4 +434,11 @@ FAULTS: dict[str, Fault] = {
     "kill -9 where nothing may be read back": Fault(
         kill, KILLED, Faults(latency_s=0.003, reset_after=0.1, read_back="forbidden")
     ),
+    "connections refused at first": Fault(refused_at_first, frozenset({5})),
+    "server gone, and back on its port": Fault(gone_and_back, FINE),
+    "silence and drips": Fault(spoiling(LATE.values(), share=0.05), FINE),
+    "bodies without end, packed bodies": Fault(spoiling(LARGE.values(), share=0.15), FINE),
+    "replies that are none": Fault(spoiling(ODD.values(), share=0.15), FINE),
+    "429 and 503, any Retry-After": Fault(spoiling(WAITS, share=0.03, applied=0), FINE),
+    "refusals of a gateway": Fault(spoiling(REFUSALS, share=0.3, applied=0), INCOMPLETE),
 }

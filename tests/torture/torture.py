@@ -14,14 +14,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.torture.faults import FAULTS
-from tests.torture.trial import Tally, trial
+from tests.torture.trial import Tally
 
+_LAWS = ("lost", "again", "wrong", "late")
 _WORDS = """\
 struck: the fault came before the job was done
 lost: runs that were asked for and are not deleted in the end, or not known to be
 again: runs that were sent twice, and calls that were made, with no line that says so
 wrong: runs that were deleted and not asked for
-other: tries in which the job did not come to an end, or its audit found something"""
+late: calls beyond one a worker that left after the journal had failed, or before a start ended
+other: tries in which the job did not come to an end, its books were wrong after any start,
+       its audit found something, or the key was printed or written"""
 
 
 def say(line: str) -> None:
@@ -31,14 +34,8 @@ def say(line: str) -> None:
 def tried(name: str, seed: int, folder: Path) -> Tally:
     """Try a fault once; what went wrong so that nothing can be said is told as words."""
     home = folder / f"{list(FAULTS).index(name)}-{seed}"
-    fault = FAULTS[name]
     try:
-        with trial(home, seed, fault.faults) as one:
-            fault.deed(one)
-            struck = one.codes[0] in fault.codes
-            one.recover()
-            tally = one.laws()
-            tally.struck = struck
+        tally = FAULTS[name].tried(home, seed)
     except Exception as error:  # noqa: BLE001 - a trial that cannot be held is a finding, too
         tally = Tally(words=[f"{type(error).__name__}: {error}"])
     if tally.clean:
@@ -56,31 +53,35 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     began = time.monotonic()
     seeds = range(given.seed, given.seed + given.rounds)
-    tallies: dict[str, list[Tally]] = {name: [] for name in given.only}
+    lacking = {name: lack for name in given.only if (lack := FAULTS[name].lacking())}
+    tallies: dict[str, list[Tally]] = {name: [] for name in given.only if name not in lacking}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         tries = {
             pool.submit(tried, name, seed, folder): (name, seed)
             for seed in seeds
-            for name in given.only
+            for name in tallies
         }
         for done in as_completed(tries):
             name, seed = tries[done]
             tallies[name].append(done.result())
             for words in done.result().words[:3]:
                 sys.stderr.write(f"{name}, seed {seed}: {words}\n")
-    return table(tallies, time.monotonic() - began, folder)
+    return table(tallies, lacking, time.monotonic() - began, folder)
 
 
-def table(tallies: dict[str, list[Tally]], seconds: float, folder: Path) -> int:
+def table(
+    tallies: dict[str, list[Tally]], lacking: dict[str, str], seconds: float, folder: Path
+) -> int:
     """Print what broke a law, by fault; return the exit code."""
-    say(f"{'fault':40}{'tries':>7}{'struck':>8}{'lost':>7}{'again':>7}{'wrong':>7}{'other':>7}")
+    heads = "".join(f"{law:>7}" for law in (*_LAWS, "other"))
+    say(f"{'fault':40}{'tries':>7}{'struck':>8}{heads}")
     for name, found in tallies.items():
-        lost, again, wrong = (
-            sum(getattr(tally, law) for tally in found) for law in ("lost", "again", "wrong")
-        )
+        broken = [sum(getattr(tally, law) for tally in found) for law in _LAWS]
+        broken.append(sum(bool(tally.words) for tally in found))
         struck = sum(tally.struck for tally in found)
-        other = sum(bool(tally.words) for tally in found)
-        say(f"{name:40}{len(found):7}{struck:8}{lost:7}{again:7}{wrong:7}{other:7}")
+        say(f"{name:40}{len(found):7}{struck:8}" + "".join(f"{count:7}" for count in broken))
+    for name, lack in lacking.items():
+        say(f"{name:40}{0:7}  skipped: {lack}")
     tries = [tally for found in tallies.values() for tally in found]
     bad = sum(not tally.clean for tally in tries)
     say(f"{len(tries)} tries in {seconds:.0f} s.\n{_WORDS}")

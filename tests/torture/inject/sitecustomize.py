@@ -1,27 +1,36 @@
-"""Makes a system call of the journal go wrong, at a named point, in a process that loads this.
+"""Makes a system call go wrong, at a named point, in a process that loads this.
 
-`INJECTED_FAULT` is JSON. `call`: write, fdatasync or time; `nth`: which one, from 1, of those that
-concern the journal and, for a write, have `having` in them; `act`: kill_before, kill_after, short,
-the name of an errno, or the seconds by which the clock jumps.
+`INJECTED_FAULT` is JSON. `call`: write, fdatasync, time, getaddrinfo, which then never returns, or
+checkpoint, of which one is then kept every few lines; `nth`: which one, from 1, of those that
+concern the journal and, for a write, have `having` in them; `act`: kill_before, kill_after,
+short, the name of an errno, or how many seconds the clock jumps. The moment of the first failure is
+written to the file `told`.
 """
 
+import contextlib
 import errno
 import json
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
-def _strike(act: str, real: Callable[..., Any], handle: int, rest: tuple[Any, ...]) -> Any:
+def _strike(
+    act: str, told: Path, real: Callable[..., Any], handle: int, rest: tuple[Any, ...]
+) -> Any:
     if act == "short":
         return real(handle, rest[0][: (len(rest[0]) + 1) // 2])
     if act == "kill_after":
         real(handle, *rest)
     if act.startswith("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
+    with contextlib.suppress(FileExistsError), told.open("x", encoding="ascii") as file:
+        file.write(str(time.time()))
     number = getattr(errno, act)
     raise OSError(number, os.strerror(number))
 
@@ -36,7 +45,7 @@ def _inject(fault: dict[str, Any]) -> None:
         if is_journal and (not rest or having in bytes(rest[0])):
             seen += 1
             if seen >= fault["nth"]:
-                return _strike(fault["act"], real, handle, rest)
+                return _strike(fault["act"], Path(fault["told"]), real, handle, rest)
         return real(handle, *rest)
 
     setattr(os, fault["call"], call)
@@ -53,6 +62,22 @@ def _jump(fault: dict[str, Any]) -> None:
     time.time = now
 
 
+def _hang(_: dict[str, Any]) -> None:
+    def look_up(*_: Any, **__: Any) -> Any:
+        threading.Event().wait()
+
+    socket.getaddrinfo = look_up
+
+
+def _keep(_: dict[str, Any]) -> None:
+    from bulk_delete.runner import checkpoint, following  # noqa: PLC0415 - only where it is asked for
+
+    checkpoint.EVERY_LINES = checkpoint.BYTES_PER_LINE = 5
+    following._LOOK_EVERY_S = 0.02
+
+
+_MAKERS = {"time": _jump, "getaddrinfo": _hang, "checkpoint": _keep}
+
 if told := os.environ.get("INJECTED_FAULT"):
     found = json.loads(told)
-    (_jump if found["call"] == "time" else _inject)(found)
+    _MAKERS.get(found["call"], _inject)(found)

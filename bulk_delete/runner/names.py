@@ -1,0 +1,22 @@
+"""The jobs that a state folder holds, by name. Imports nothing large: completion is at once."""
+
+from pathlib import Path, PurePath
+
+from bulk_delete.config import nearest
+from bulk_delete.errors import InvalidInput
+
+_SHOWN = 10
+
+
+def started_jobs(state: Path) -> list[str]:
+    """Return the names of the jobs that were ever started; none where that cannot be seen."""
+    return sorted(path.parent.name for path in state.glob("*/journal.jsonl"))
+
+
+def unknown_job(name: str, state: Path) -> InvalidInput:
+    """Say that there is no such job, and which there are."""
+    jobs = started_jobs(state)
+    more = f" and {len(jobs) - _SHOWN} more" if len(jobs) > _SHOWN else ""
+    there = f"; there are: {', '.join(jobs[:_SHOWN])}{more}" if jobs else "; there is none at all"
+    near = nearest(name, jobs) or nearest(PurePath(name).stem, jobs)  # an input's name, perhaps
+    return InvalidInput(f"there is no job {name!r} in {state}{near or there}")

@@ -72,6 +72,13 @@ def test_one_job_with_all_that_matters() -> None:
     )
 
 
+def test_a_dead_job_tells_what_its_figures_lack() -> None:
+    """What a killed process wrote after it last showed its figures is counted in lines."""
+    assert "s ago; the journal has 12 lines more\n" in status_text(other(state="dead", counted=250))
+    for told in ({"state": "dead", "counted": 262}, {"state": "running", "counted": 250}):
+        assert "more" not in status_text(other(**told))
+
+
 def test_a_job_without_figures() -> None:
     """A job that only starts has a state and a folder, and nothing is made up."""
     assert status_text(JobStatus("j", "starting", "/j")) == (

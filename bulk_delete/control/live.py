@@ -27,7 +27,7 @@ class Live(msgspec.Struct, frozen=True):
     `heard` is the `n` of the last `control.json` that was obeyed, `limit` the rate as it was
     written, `lowered_to` the one in calls per second where it has given way, `trouble` the last
     refusal or failure. `held_until` is None where no end is known; `held_by`: why the schedule
-    holds it. `end` comes last.
+    holds it. `lines` of the journal are what the figures are made of. `end` comes last.
     """
 
     job: str
@@ -55,6 +55,7 @@ class Live(msgspec.Struct, frozen=True):
     paused: Ask | None = None
     stopping: str | None = None
     trouble: str = ""
+    lines: int | None = None
     end: End | None = None
 
 

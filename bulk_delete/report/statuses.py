@@ -36,7 +36,7 @@ class JobStatus:
 
     Times are RFC 3339 in UTC, `age_s` is how old the figures are. `paused` has `by`, `at` and
     `reason`; of a job that does not run it says that the next start will wait. `journal` tells of
-    its last line.
+    its last line, `counted` is the line up to which the figures go.
     """
 
     job: str
@@ -69,6 +69,7 @@ class JobStatus:
     exit_code: int | None = None
     reason: str | None = None
     journal: Mapping[str, Any] | None = None
+    counted: int | None = None
     files: tuple[str, ...] = ()
     next: str | None = None
 
@@ -114,7 +115,7 @@ def status_text(job: JobStatus) -> str:
         "reason": job.reason,
         "last error": job.last_error,
         "process": f"pid {job.pid} on {job.host} since {job.since}" if job.pid else None,
-        "figures": f"of {job.updated}, {_ago(job)}" if job.updated else None,
+        "figures": f"of {job.updated}, {_ago(job)}{_uncounted(job)}" if job.updated else None,
         "journal": _last_line(job.journal),
         "folder": f"{job.folder}" + (f": {', '.join(job.files)}" if job.files else ""),
     }
@@ -193,6 +194,14 @@ def _last_line(journal: Mapping[str, Any] | None) -> str | None:
     if journal is None:
         return None
     return f"{many(journal['lines'], 'line')}, the last {journal['event']} at {journal['at']}"
+
+
+def _uncounted(job: JobStatus) -> str:
+    """Tell how much more the journal of a dead job knows; of a running one it is a moment's."""
+    last = (job.journal or {}).get("lines")
+    if job.state != "dead" or not job.counted or not isinstance(last, int) or last <= job.counted:
+        return ""
+    return f"; the journal has {many(last - job.counted, 'line')} more"
 
 
 def _ago(job: JobStatus) -> str:

@@ -97,7 +97,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
         recording = Recording(journal, standings, watcher)
         witness = Witness(recording) if settings.guards.canary else None
         engine, holds, throttle, gauge = _engine(
-            job, client, witness or recording, standings, watcher, endings
+            job, client, journal, witness or recording, standings, watcher, endings
         )
         heeding = Heeding(
             folder,
@@ -233,6 +233,7 @@ def _times(schedule: Schedule) -> dict[str, float | str]:
 def _engine(
     job: Job,
     client: Client,
+    journal: Journal,
     recorder: Recorder,
     standings: Standings,
     watcher: Watcher,
@@ -260,7 +261,7 @@ def _engine(
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
     holds = Holds(engine)
     figures = job.todo.plan.figures
-    gauge = Gauge(engine, holds, throttle, standings, figures, time.monotonic)
+    gauge = Gauge(engine, holds, throttle, standings, journal, figures, time.monotonic)
     return engine, holds, throttle, gauge
 
 

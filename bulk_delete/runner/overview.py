@@ -275,6 +275,7 @@ def _figures(folder: JobFolder, state: JobState, live: Live) -> JobStatus:
         held_by=live.held_by,
         stopping=live.stopping,
         last_error=live.trouble or None,
+        counted=live.lines,
     )
 
 

@@ -126,6 +126,7 @@ class Post:
             paused=paused,
             stopping=progress.stopping,
             trouble=printable(progress.trouble),
+            lines=progress.lines,
         )
         write_live(self._folder.live, self.live)
 

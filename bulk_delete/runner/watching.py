@@ -28,7 +28,8 @@ class Progress:
     `runs` counts the planned ones by state; `eta_s` is None when nothing moves; `held_s` is how
     much longer every call is held; `lowered_to` is the rate in calls per second where it has given
     way; `trouble` is the last refusal or failure. `outage`: calls are held as nobody answers.
-    `paused`: an operator holds them; `shut`: they are outside their windows.
+    `paused`: an operator holds them; `shut`: they are outside their windows. `lines` is how far
+    the journal had come.
     """
 
     planned: int
@@ -45,6 +46,7 @@ class Progress:
     paused: bool = False
     outage: bool = False
     shut: Shut | None = None
+    lines: int | None = None
 
     @property
     def finished(self) -> int:
@@ -140,6 +142,7 @@ class Gauge:
         holds: Holds,
         throttle: Throttle,
         standings: Standings,
+        journal: Journal,
         plan: Figures,
         clock: Callable[[], float],
     ) -> None:
@@ -147,6 +150,7 @@ class Gauge:
         self._holds = holds
         self._throttle = throttle
         self._standings = standings
+        self._journal = journal
         self._clock = clock
         self._planned = plan.runs
         self._batches = plan.calls
@@ -184,4 +188,5 @@ class Gauge:
             paused=self._holds.asked,
             outage=self._engine.is_held,
             shut=self._holds.shut,
+            lines=self._journal.end.lines,
         )

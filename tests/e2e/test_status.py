@@ -95,6 +95,10 @@ def test_a_job_that_was_killed(command: Command, sandbox: Running) -> None:
         (dead,) = told(command)
         assert (dead["state"], dead["outcome"]) == ("dead", None)
         assert dead["planned"] == 1500
+        lines = command.journal()
+        assert dead["journal"]["lines"] == len(lines)
+        told_of = [line for line in lines[: dead["counted"]] if line["event"] == "batch.sent"]
+        assert dead["calls"] == len(told_of)
         assert "dead: its process is gone" in command.run("status").stdout
         assert command.run(*dead["next"].split()[1:]).returncode == 0
         (done,) = told(command)

@@ -22,6 +22,9 @@ from tests.nursery import nursery, nurses
 
 KEY = "test-key-5f1d9c"
 
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""For where no file can grow: Python would keep modules cut short, for all that start later."""
+
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
 

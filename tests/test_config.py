@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -24,6 +24,7 @@ from bulk_delete.config import (
     Factor,
     Given,
     Guards,
+    HookUrl,
     Input,
     Layer,
     Limits,
@@ -47,6 +48,16 @@ from bulk_delete.config import (
 )
 from bulk_delete.config.settings import parse_count, parse_factor, parse_max_failures
 from bulk_delete.config.times import parse_day_time, parse_windows, parse_zone
+from bulk_delete.config.watch import (
+    Addresses,
+    ExitCodes,
+    Occasions,
+    parse_addresses,
+    parse_exit_codes,
+    parse_hook,
+    parse_metrics_file,
+    parse_occasions,
+)
 from bulk_delete.errors import InvalidInput
 
 ARABIC_3 = "\N{ARABIC-INDIC DIGIT THREE}"
@@ -525,6 +536,8 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
     """Return a text that is no default, and the value that it stands for."""
     if name == ("api", "base_url"):
         return "https://sample", "https://sample"
+    if name == ("metrics", "file"):
+        return "/sample/{job}.prom", Path("/sample/{job}.prom")
     if type(None) in get_args(kind):
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
@@ -542,6 +555,10 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
         DayTime: ("05:00", DayTime(300)),
         tuple[Window, ...]: ("22:00-06:00", (Window(1320, 360),)),
         ZoneName: ("Europe/Berlin", ZoneName("Europe/Berlin")),
+        HookUrl: ("http://sample/path", HookUrl("http://sample/path")),
+        Addresses: ("mailto://one json://two", Addresses(("mailto://one", "json://two"))),
+        Occasions: ("failure, start", ("start", "failure")),
+        ExitCodes: ("77, 3", (77, 3)),
     }
     return samples[kind]
 
@@ -638,6 +655,57 @@ def test_other_programs_variables_are_left_alone(place: Place) -> None:
     """Variables without our prefix, and empty ones of the vendor's, change nothing."""
     environ = {"PATH": "/bin", "BULK": "1", "LIMITS_RATE": "9/s", "CEKURA_API_URL": ""}
     assert place.load(environ) == Settings()
+
+
+# Being watched
+
+
+@pytest.mark.parametrize(
+    ("parse", "value"),
+    [
+        (parse_metrics_file, "metrics.txt"),
+        (parse_metrics_file, 5),
+        (parse_hook, "hc-ping.com/s3cr3t"),
+        (parse_hook, "ftp://host/s3cr3t"),
+        (parse_hook, "https://"),
+        (parse_hook, "https://me:s3cr3t/x"),
+        (parse_hook, "https://[s3cr3t/x"),
+        (parse_hook, "https://host/s3cr3t x"),
+        (parse_hook, 5),
+        (parse_addresses, []),
+        (parse_addresses, [5]),
+        (parse_addresses, "s3cr3t"),
+        (parse_occasions, "end"),
+        (parse_occasions, []),
+        (parse_occasions, 5),
+        (parse_exit_codes, "1,x"),
+        (parse_exit_codes, [-1]),
+        (parse_exit_codes, 7),
+    ],
+)
+def test_how_a_job_is_not_watched(parse: Callable[[object], object], value: object) -> None:
+    """What names no metrics file, URL, occasion or exit code is refused, and not repeated."""
+    with pytest.raises(ValueError, match=r"^(give|each) .*") as refused:
+        parse(value)
+    assert "s3cr3t" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["start", "success", "failure", "apprise"])
+def test_addresses_are_not_shown(place: Place, key: str) -> None:
+    """A hook's or Apprise's URL stands neither in an error nor in the settings' own words."""
+    told = place.refusal({f"BULK_DELETE_NOTIFY_{key.upper()}": "s3cr3t"})
+    assert told.startswith(f"BULK_DELETE_NOTIFY_{key.upper()}: the value does not fit")
+    place.file(f'[notify]\n{key} = "https://host/s3cr3t"\n')
+    settings = place.load()
+    assert "s3cr3t" not in told + repr(settings) + str(getattr(settings.notify, key))
+
+
+def test_lists_may_be_lists_in_a_file(place: Place) -> None:
+    """TOML's own lists are fine where several values are meant."""
+    place.file('[notify]\napprise = ["json://a"]\napprise_at = ["failure"]\nquiet_codes = [3, 7]\n')
+    notify = place.load().notify
+    assert notify.apprise == Addresses(("json://a",))
+    assert (notify.apprise_at, notify.quiet_codes) == (("failure",), (3, 7))
 
 
 # What is refused

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bulk_delete.cli.courier import MOST_WAITING, Courier
+from bulk_delete.runner.courier import MOST_WAITING, Courier
 from bulk_delete.runner.watching import Progress
 
 

@@ -523,3 +523,32 @@ def test_a_resume_reads_no_input() -> None:
 def test_a_plain_command_is_short() -> None:
     """What has its default is not repeated."""
     assert report.command("run", ("a.csv",), Settings()) == "bulk-delete run a.csv"
+
+
+def notice(reason: str, code: int) -> report.Notice:
+    return report.Notice("failure", "nightly", "host", reason, "gave_up", code, SUMMARY)
+
+
+def test_a_notice_is_the_summary_and_what_rules_over_it() -> None:
+    """The command's own end stands above the summary's, as JSON and as text."""
+    told = json.loads(report.notice_json(notice("reading is forbidden", 5)))
+    assert told == {
+        **SUMMARY.as_dict(),
+        "files": list(SUMMARY.files),
+        "event": "failure",
+        "host": "host",
+        "outcome": "gave_up",
+        "exit_code": 5,
+        "reason": "reading is forbidden",
+    }
+    text = report.notice_text(notice("reading is forbidden", 5))
+    assert text.splitlines()[0] == "Job nightly: reading is forbidden"
+    assert "  exit code                  5   gave_up" in text
+    assert "Next: bulk-delete resume nightly" in text
+    assert report.notice_title(notice("", 5)) == "bulk-delete nightly on host: exit code 5"
+
+
+def test_a_notice_is_short() -> None:
+    """A reason of any length is cut, as hooks and chats take little."""
+    assert len(report.notice_json(notice("x" * 100_000, 5))) < 10_000
+    assert len(report.notice_text(notice("x" * 100_000, 5))) < 2_000

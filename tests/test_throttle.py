@@ -308,3 +308,17 @@ async def test_calls_that_leave_late_forget_a_slower_rate() -> None:
     await throttle.change(Rate(10))
     await throttle.ready()
     assert throttle.leave_s() <= 0.1
+
+
+async def test_how_long_pauses_have_held() -> None:
+    """Pauses that overlap count once, and what is still to come of them not at all."""
+    throttle = Throttle(Rate(10))
+    throttle.pause(4)
+    await anyio.sleep(1)
+    throttle.pause(2)
+    assert throttle.paused_s == pytest.approx(1, abs=0.01)
+    throttle.pause(5)
+    await anyio.sleep(20)
+    throttle.pause(1)
+    await anyio.sleep(2)
+    assert throttle.paused_s == pytest.approx(7, abs=0.01)

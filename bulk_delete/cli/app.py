@@ -10,6 +10,7 @@ import click
 from bulk_delete import __version__
 from bulk_delete.cli.arriving import check, completion, init
 from bulk_delete.cli.completing import complete
+from bulk_delete.cli.found import Found
 from bulk_delete.cli.options import (
     audit_settings,
     config_option,
@@ -135,6 +136,7 @@ def run(
         show_plan,
         waiting_for,
     )
+    from bulk_delete.cli.watched import light  # noqa: PLC0415 - likewise
     from bulk_delete.runner.job import open_job  # noqa: PLC0415 - likewise
 
     order = _ordered(
@@ -151,10 +153,11 @@ def run(
     if dry_run:
         show_plan(order, state, save=None, as_json=as_json)
         return 0
+    beacon = light(order)
     key = _key(settings)
     with open_job(order, state, waiting_for(quiet=quiet)) as job:
         by = approved(job, yes=yes, quiet=quiet)
-        summary = send(job, key, by, quiet=quiet)
+        summary = send(job, key, by, quiet=quiet, beacon=beacon)
     code = show_end(summary, quiet=quiet, as_json=as_json)
     verify = verify or (job_file is not None and job_file.verify)
     if not verify or code not in {0, Incomplete.exit_code}:
@@ -203,15 +206,17 @@ def resume(
         show_rest,
         waiting_for,
     )
+    from bulk_delete.cli.watched import light  # noqa: PLC0415 - likewise
     from bulk_delete.runner.job import open_saved_job  # noqa: PLC0415 - likewise
 
     name, settings, job_file = job_of(job_name, given)
-    key = _key(settings)
     skip_failed = skip_failed or (job_file is not None and job_file.skip_failed)
     order = Order((), settings, name, None, skip_failed, job_file, wait_s=wait_s)
+    beacon = light(order)
+    key = _key(settings)
     with open_saved_job(order, state_of(settings), waiting_for(quiet=quiet)) as job:
         show_rest(job, quiet=quiet)
-        summary = send(job, key, "resume", quiet=quiet)
+        summary = send(job, key, "resume", quiet=quiet, beacon=beacon)
     return show_end(summary, quiet=quiet, as_json=as_json)
 
 
@@ -288,7 +293,7 @@ def _ordered(inputs: tuple[str, ...], given: dict[str, Any], **asked: Any) -> Or
 
 def _key(settings: Settings) -> ApiKey:
     key = find_key(settings.api, os.environ, home())
-    click.get_current_context().ensure_object(list).append(key)
+    click.get_current_context().ensure_object(Found).keys.append(key)
     if warning := exposure(key):
         complain(warning)
     return key

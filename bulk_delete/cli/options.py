@@ -72,6 +72,7 @@ _RUN_FLAGS = (
     Flag("--canary", "guards", "canary", "N", "Send N small batches first, and read them back."),
     Flag("--canary-wait", "guards", "canary_wait", "", "Then wait for `continue`.", is_switch=True),
     Flag("--ca-file", "api", "ca_file", "FILE", "CA certificates to trust."),
+    Flag("--metrics-file", "metrics", "file", "FILE", "For node_exporter; ends in .prom."),
     Flag("--log-format", "log", "format", "text|json", "Form of the log on stderr."),
 )
 _SEVERAL = {"--rate", "--window"}

@@ -16,11 +16,11 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 from structlog.typing import EventDict
 
-from bulk_delete.cli.courier import Courier
 from bulk_delete.config import Log
 from bulk_delete.model import State
 from bulk_delete.plain import printable
 from bulk_delete.report import duration
+from bulk_delete.runner.courier import LAST_WORDS_S, Courier
 from bulk_delete.runner.watching import Progress, Watcher
 
 _TERMINAL_INTERVAL_S = 0.2
@@ -33,6 +33,20 @@ def watcher_for(log: Log, *, quiet: bool) -> Watcher:
         return Courier(TerminalScreen(log))
     logger = make_logger(log, "error" if quiet else "info", write_line, colors=False)
     return Courier(PlainScreen(logger, log.interval))
+
+
+def log_line(log: Log, level: str, event: str, fields: Mapping[str, Any]) -> None:
+    """Log one event where no job is running; a log that stands still is not waited for long."""
+    line = make_logger(log, "error", _write_in_time, colors=False)
+    getattr(line, level)(event, **fields)
+
+
+def _write_in_time(line: str) -> None:
+    """Write to stderr as much as it takes in time; no thread can be counted on by then."""
+    data, due = f"{line}\n".encode(errors="replace"), time.monotonic() + LAST_WORDS_S
+    with contextlib.suppress(OSError):
+        while data and select.select([], [2], [], max(0.0, due - time.monotonic()))[1]:
+            data = data[os.write(2, data[: select.PIPE_BUF]) :]  # so much never blocks
 
 
 def make_logger(log: Log, level: str, sink: Callable[[str], None], *, colors: bool) -> Any:  # noqa: ANN401 - structlog's loggers are untyped
@@ -161,7 +175,8 @@ class TerminalScreen:
         self._guard(self._bar.refresh)
 
     def log(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
-        getattr(self._logger, level)(event, **fields)
+        if event != "job.finished":  # the summary comes below
+            getattr(self._logger, level)(event, **fields)
 
     def close(self) -> None:
         self._guard(self._bar.stop)

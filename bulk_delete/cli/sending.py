@@ -8,6 +8,7 @@ from bulk_delete.cli.printing import emit, tell
 from bulk_delete.config import ApiKey
 from bulk_delete.errors import InvalidInput, Refused
 from bulk_delete.lock import Holder, Waiting, in_silence
+from bulk_delete.runner.beacon import Beacon
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.order import Order
 from bulk_delete.runner.preview import preview, save_plan
@@ -29,16 +30,30 @@ def show_plan(order: Order, state: Path, *, save: Path | None, as_json: bool) ->
     emit(f"To send this and nothing else:\n  {view.command}\n")
 
 
-def send(job: Job, key: ApiKey, approved_by: str, *, quiet: bool) -> report.Summary:
-    """Send what is left to do; return how it ended."""
+def send(
+    job: Job, key: ApiKey, approved_by: str, *, quiet: bool, beacon: Beacon | None = None
+) -> report.Summary:
+    """Send what is left to do, shown by a beacon if there is one; return how it ended."""
     from bulk_delete.cli.screen import watcher_for  # noqa: PLC0415 - plan needs no screen
+    from bulk_delete.cli.watched import Beside  # noqa: PLC0415 - likewise
     from bulk_delete.runner.execution import execute  # noqa: PLC0415 - loads aiohttp
 
-    watcher = watcher_for(job.order.settings.log, quiet=quiet)
+    screen = watcher = watcher_for(job.order.settings.log, quiet=quiet)
+    summary = None
     try:
-        return execute(job, key, approved_by, watcher)
+        if beacon and (other := beacon.started(job, screen.log)):
+            watcher = Beside(screen, other)
+        counts = job.todo.counts
+        begun = {"job": job.name, "runs": counts.planned, "calls": counts.batches}
+        watcher.log("info", "job.started", begun)
+        summary = execute(job, key, approved_by, watcher)
+        level = "error" if summary.exit_code else "info"
+        watcher.log(level, "job.finished", summary.headline())
     finally:
+        if beacon:
+            beacon.finished(summary)
         watcher.close()
+    return summary
 
 
 def show_end(summary: report.Summary, *, quiet: bool, as_json: bool) -> int:

@@ -4,10 +4,10 @@ Where a name server is silent the system's look-up takes half a minute and more,
 it; the event loop's own threads would hold up the end of the command as long.
 """
 
+import _thread
 import asyncio
 import contextlib
 import socket
-import threading
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -39,7 +39,8 @@ class Names(AbstractResolver):
             with contextlib.suppress(RuntimeError):  # the loop may be closed by now
                 loop.call_soon_threadsafe(settle, found)
 
-        threading.Thread(target=work, name="names", daemon=True).start()
+        # threading would wait for it to begin, without an end where it dies of a want of memory.
+        _thread.start_new_thread(work, ())
         return await answer
 
     async def close(self) -> None:

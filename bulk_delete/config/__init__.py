@@ -13,6 +13,8 @@ from bulk_delete.config.settings import (
     Limits,
     Log,
     MaxFailures,
+    Metrics,
+    Notify,
     Rate,
     Retry,
     Schedule,
@@ -23,6 +25,7 @@ from bulk_delete.config.settings import (
 )
 from bulk_delete.config.times import Begun, Clock, DayTime, Window, ZoneName, clock_of
 from bulk_delete.config.url import is_loopback, parse_base_url
+from bulk_delete.config.watch import HookUrl
 
 __all__ = [
     "FIRST_JOB",
@@ -34,12 +37,15 @@ __all__ = [
     "Factor",
     "Given",
     "Guards",
+    "HookUrl",
     "Input",
     "JobFile",
     "Layer",
     "Limits",
     "Log",
     "MaxFailures",
+    "Metrics",
+    "Notify",
     "Place",
     "Rate",
     "Retry",

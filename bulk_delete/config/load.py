@@ -39,11 +39,24 @@ from bulk_delete.config.times import (
     parse_zone,
 )
 from bulk_delete.config.url import parse_base_url
+from bulk_delete.config.watch import (
+    Addresses,
+    ExitCodes,
+    HookUrl,
+    Occasions,
+    parse_addresses,
+    parse_exit_codes,
+    parse_hook,
+    parse_metrics_file,
+    parse_occasions,
+)
 from bulk_delete.errors import InvalidInput
 
 PREFIX = "BULK_DELETE_"
 CONFIG_VARIABLE = "BULK_DELETE_CONFIG"
 VENDOR_URL_VARIABLE = "CEKURA_API_URL"
+
+_SECRET = frozenset(("notify", key) for key in ("start", "success", "failure", "apprise"))
 
 
 def all_settings() -> dict[Named, Any]:
@@ -178,6 +191,10 @@ _PARSERS: dict[Any, Callable[[object], object]] = {
     DayTime: parse_day_time,
     tuple[Window, ...]: parse_windows,
     ZoneName: parse_zone,
+    HookUrl: parse_hook,
+    Addresses: parse_addresses,
+    Occasions: parse_occasions,
+    ExitCodes: parse_exit_codes,
 }
 
 
@@ -197,6 +214,8 @@ def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - 
     try:
         if name == ("api", "base_url"):
             return parse_base_url(given.value)
+        if name == ("metrics", "file"):
+            return parse_metrics_file(given.value)
         if get_origin(kind) is Literal:
             return _choice(get_args(kind), given.value)
         if kind in _PARSERS:
@@ -212,7 +231,7 @@ def _convert(kind: Any, name: Named, given: Given) -> object:  # noqa: ANN401 - 
 def _may_tell(name: Named, value: str) -> bool:
     """Tell whether a value may have a password or a key in it: in a URL, or in the place of one."""
     odd = name == ("api", "base_url") and ("?" in value or "://" not in value)
-    return odd or "@" in value
+    return odd or "@" in value or name in _SECRET
 
 
 def _choice(choices: tuple[str, ...], value: object) -> object:

@@ -7,6 +7,14 @@ from pathlib import Path
 from typing import Literal, NewType
 
 from bulk_delete.config.times import DayTime, Window, ZoneName
+from bulk_delete.config.watch import (
+    AT_ENDS,
+    BUSY,
+    Addresses,
+    ExitCodes,
+    HookUrl,
+    Occasions,
+)
 
 Seconds = NewType("Seconds", float)
 Factor = NewType("Factor", float)
@@ -199,6 +207,24 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    file: Path | None = None
+    interval: Seconds = Seconds(15.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    start: HookUrl | None = None
+    success: HookUrl | None = None
+    failure: HookUrl | None = None
+    method: Literal["POST", "GET"] = "POST"
+    apprise: Addresses | None = None
+    apprise_file: Path | None = None
+    apprise_at: Occasions = AT_ENDS
+    quiet_codes: ExitCodes = BUSY
+
+
+@dataclass(frozen=True, slots=True)
 class StateFolder:
     dir: Path | None = None
 
@@ -212,4 +238,6 @@ class Settings:
     guards: Guards = field(default_factory=Guards)
     input: Input = field(default_factory=Input)
     log: Log = field(default_factory=Log)
+    metrics: Metrics = field(default_factory=Metrics)
+    notify: Notify = field(default_factory=Notify)
     state: StateFolder = field(default_factory=StateFolder)

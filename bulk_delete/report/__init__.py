@@ -5,6 +5,7 @@ from bulk_delete.report.audits import Audit, Repair, audit_text
 from bulk_delete.report.checks import Check, CheckUp, ChosenSetting, check_up_text
 from bulk_delete.report.commands import command, repair_command
 from bulk_delete.report.jobs import PlanView, Summary, id_ranges, plan_text, summary_text
+from bulk_delete.report.notices import Notice, notice_json, notice_text, notice_title
 from bulk_delete.report.rows import (
     REJECTS_HEADER,
     bad_rows,
@@ -34,6 +35,7 @@ __all__ = [
     "ChosenSetting",
     "JobState",
     "JobStatus",
+    "Notice",
     "PlanView",
     "Repair",
     "Summary",
@@ -47,6 +49,9 @@ __all__ = [
     "csv_line",
     "duration",
     "id_ranges",
+    "notice_json",
+    "notice_text",
+    "notice_title",
     "plan_rows",
     "plan_text",
     "reject_row",

@@ -36,6 +36,7 @@ def command(
         "--canary": _if_other(settings.guards.canary, known.guards.canary),
         "--protect": _if_other(settings.guards.protect, known.guards.protect),
         "--protect-action": _if_other(settings.guards.protect_action, known.guards.protect_action),
+        "--metrics-file": _if_other(settings.metrics.file, known.metrics.file),
     }
     if verb == "run":
         for guard in ("max_runs", "max_results", "max_growth"):

@@ -64,6 +64,20 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "counts": dict(self.counts)}
 
+    def headline(self) -> dict[str, Any]:
+        """Return what one line of a log holds of it."""
+        states = {state.value: self.counts.get(state.value, 0) for state in State}
+        return {
+            "job": self.job,
+            "outcome": self.outcome,
+            "exit_code": self.exit_code,
+            "reason": self.reason,
+            **{state: count for state, count in states.items() if count},
+            "calls": self.calls,
+            "retries": self.retries,
+            "seconds": self.seconds,
+        }
+
 
 def id_ranges(figures: "Figures") -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest result and run id; nothing for an empty plan."""

@@ -40,6 +40,7 @@ from bulk_delete.runner.following import Follower
 from bulk_delete.runner.heeding import Heeding
 from bulk_delete.runner.holding import Holds
 from bulk_delete.runner.job import Job
+from bulk_delete.runner.metering import Meter
 from bulk_delete.runner.order import Order
 from bulk_delete.runner.posting import Post
 from bulk_delete.runner.shield import Shield
@@ -134,7 +135,6 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     endings.append(failure)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
                     endings.append(_unforeseen(error, key, watcher))
-                watcher.close()
                 heeding.close()
                 seconds = round(time.monotonic() - started, 3)
                 summary = await close_books(
@@ -246,8 +246,9 @@ def _engine(
     shield = None
     if job.protection:
         shield = Shield(job.protection, lambda: watcher.log("info", "protect.renewed", {}))
+    meter = Meter(client, time.monotonic) if settings.metrics.file else None
     ends = Ends(
-        transport=client,
+        transport=meter or client,
         pace=throttle,
         recorder=recorder,
         past=job.states,
@@ -261,7 +262,7 @@ def _engine(
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
     holds = Holds(engine)
     figures = job.todo.plan.figures
-    gauge = Gauge(engine, holds, throttle, standings, journal, figures, time.monotonic)
+    gauge = Gauge(engine, holds, throttle, standings, journal, figures, time.monotonic, meter)
     return engine, holds, throttle, gauge
 
 
@@ -287,17 +288,19 @@ async def _send(
 ) -> None:
     timekeeper.begin()
     await heeding.begin()
-    async with anyio.create_task_group() as side:
-        side.start_soon(_show, gauge, watcher)
-        side.start_soon(heeding.serve)
-        side.start_soon(timekeeper.serve)
-        side.start_soon(follower.follow)
-        if canary:
-            await engine.run(canary.rest(), first=canary.fly)
-        else:
-            await engine.run(job.todo.plan.lanes())
-        side.cancel_scope.cancel()
-    watcher.show(gauge.read())
+    try:
+        async with anyio.create_task_group() as side:
+            side.start_soon(_show, gauge, watcher)
+            side.start_soon(heeding.serve)
+            side.start_soon(timekeeper.serve)
+            side.start_soon(follower.follow)
+            if canary:
+                await engine.run(canary.rest(), first=canary.fly)
+            else:
+                await engine.run(job.todo.plan.lanes())
+            side.cancel_scope.cancel()
+    finally:
+        watcher.show(gauge.read())
 
 
 def _canary(job: Job, engine: Engine, witness: Witness | None, heeding: Heeding) -> Canary | None:

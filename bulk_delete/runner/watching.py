@@ -10,9 +10,11 @@ import msgspec
 from bulk_delete import events
 from bulk_delete.dispatch import Engine
 from bulk_delete.journal.writer import Journal
+from bulk_delete.metrics import NO_TALLY, Tally
 from bulk_delete.model import Batch, State
 from bulk_delete.plan import Figures
 from bulk_delete.runner.holding import Holds
+from bulk_delete.runner.metering import Meter
 from bulk_delete.runner.standings import Standings
 from bulk_delete.schedule import Shut
 from bulk_delete.throttle import Throttle
@@ -29,7 +31,8 @@ class Progress:
     much longer every call is held; `lowered_to` is the rate in calls per second where it has given
     way; `trouble` is the last refusal or failure. `outage`: calls are held as nobody answers.
     `paused`: an operator holds them; `shut`: they are outside their windows. `lines` is how far
-    the journal had come.
+    the journal had come. `pace` and `limit` are calls per second, `throttled_s` is for how long
+    the API has held every call; `tally` is kept where it is asked for.
     """
 
     planned: int
@@ -47,6 +50,10 @@ class Progress:
     outage: bool = False
     shut: Shut | None = None
     lines: int | None = None
+    pace: float = 0.0
+    limit: float = 0.0
+    throttled_s: float = 0.0
+    tally: Tally = NO_TALLY
 
     @property
     def finished(self) -> int:
@@ -145,7 +152,9 @@ class Gauge:
         journal: Journal,
         plan: Figures,
         clock: Callable[[], float],
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter
         self._engine = engine
         self._holds = holds
         self._throttle = throttle
@@ -189,4 +198,8 @@ class Gauge:
             outage=self._engine.is_held,
             shut=self._holds.shut,
             lines=self._journal.end.lines,
+            pace=rate,
+            limit=self._throttle.limit.per_second,
+            throttled_s=self._throttle.paused_s,
+            tally=self._meter.tally if self._meter else NO_TALLY,
         )

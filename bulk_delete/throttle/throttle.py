@@ -54,6 +54,7 @@ class Throttle:
         self._handful = self._most_in_hand()
         self._held_until = float("-inf")
         self._sleeping: anyio.CancelScope | None = None
+        self._paused_s = 0.0
 
     @property
     def per_second(self) -> float:
@@ -72,9 +73,16 @@ class Throttle:
         """Return how long the slowest call of the last minutes took."""
         return self._slowest.lately(self._now())
 
+    @property
+    def paused_s(self) -> float:
+        """Return for how many seconds pauses have held every call so far."""
+        return self._paused_s - max(0.0, self._held_until - self._now())
+
     def pause(self, seconds: float) -> None:
         """Hold every call for so long from now; a longer pause that is under way stays."""
-        self._held_until = max(self._held_until, self._now() + seconds)
+        now = self._now()
+        self._paused_s += max(0.0, now + seconds - max(now, self._held_until))
+        self._held_until = max(self._held_until, now + seconds)
 
     async def change(self, rate: Rate) -> RateChanged:
         """Keep to another limit from now on; who waits is reckoned anew. Return what changed.

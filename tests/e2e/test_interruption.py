@@ -17,7 +17,7 @@ from bulk_delete.config import Limits
 from bulk_delete.model import Pair, State
 from bulk_delete.runner.auditing import audit
 from bulk_delete.sandbox import Call, Faults, World
-from tests.conftest import Command, Sandbox, write_csv, write_jsonl
+from tests.conftest import NO_BYTECODE, Command, Sandbox, write_csv, write_jsonl
 from tests.replays import replay
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
@@ -148,7 +148,7 @@ def test_a_full_disk_stops_the_sending(command: Command, sandbox: Running) -> No
         line = command.line("run", "runs.csv", "--yes", "--rate", "300/s", "--base-url", api.url)
         done = subprocess.run(
             line,
-            env=command.environ,
+            env=command.environ | NO_BYTECODE,
             cwd=command.home,
             capture_output=True,
             text=True,

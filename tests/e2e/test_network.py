@@ -200,6 +200,14 @@ def test_a_name_that_is_not_found(tmp_path: Path, fault: dict[str, Any] | None, 
             heals(job)
 
 
+def test_no_memory_for_a_look_up(tmp_path: Path) -> None:
+    """Where a thread may die before it begins, looking a name up does not wait for one."""
+    with network(tmp_path) as job:
+        job.url = job.url.replace("127.0.0.1", "localhost")
+        code, said, books = started(job, {"call": "thread"})
+    assert (code, books) == (0, {"deleted": len(ASKED)}), said
+
+
 # TLS
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from bulk_delete.model import MAX_ID, Pair
 from bulk_delete.sandbox import Faults, World
-from tests.conftest import Command, Sandbox, write_csv, write_jsonl
+from tests.conftest import NO_BYTECODE, Command, Sandbox, write_csv, write_jsonl
 from tests.made_plans import reference_figures, reference_fingerprint
 
 if sys.version_info >= (3, 14):
@@ -53,7 +53,7 @@ def limited(command: Command, kilobytes: int, *words: object, **environ: str) ->
     """Run where no file can grow beyond a size; return the exit code and what stderr says."""
     done = subprocess.run(
         command.line(*words),
-        env={**command.environ, **environ},
+        env={**command.environ, **NO_BYTECODE, **environ},
         cwd=command.home,
         capture_output=True,
         text=True,

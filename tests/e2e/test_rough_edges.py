@@ -15,7 +15,7 @@ import pytest
 
 from bulk_delete.model import Pair, State
 from bulk_delete.sandbox import Call, Faults, World
-from tests.conftest import Command, Sandbox, write_csv
+from tests.conftest import NO_BYTECODE, Command, Sandbox, write_csv
 from tests.replays import replay
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
@@ -31,7 +31,7 @@ def shell(command: Command, line: str) -> subprocess.CompletedProcess[str]:
     """Run a line as a shell does, with its redirections."""
     return subprocess.run(
         ["/bin/sh", "-c", line],
-        env=command.environ,
+        env=command.environ | NO_BYTECODE,
         cwd=command.home,
         capture_output=True,
         text=True,

@@ -153,3 +153,14 @@ def memory_used_up(trial: Trial) -> None:
 
     trial.on_call = starve
     trial.end(child)
+
+
+def memory_used_up_watched(trial: Trial) -> None:
+    """Do so to a job with a metrics file and with hooks, at which nobody is."""
+    trial.command.environ |= {
+        "BULK_DELETE_METRICS_FILE": str(trial.command.home / "runs.prom"),
+        "BULK_DELETE_METRICS_INTERVAL": "20ms",
+        "BULK_DELETE_NOTIFY_START": "http://127.0.0.1:9/",
+        "BULK_DELETE_NOTIFY_FAILURE": "http://127.0.0.1:9/",
+    }
+    memory_used_up(trial)

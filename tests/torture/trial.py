@@ -22,7 +22,15 @@ from bulk_delete.ledger import DONE, DOUBTED, STATES
 from bulk_delete.model import Pair
 from bulk_delete.runner.auditing import audit
 from bulk_delete.sandbox import Call, Faults, World
-from tests.conftest import KEY, Command, Sandbox, command_in, running_sandbox, write_csv
+from tests.conftest import (
+    KEY,
+    NO_BYTECODE,
+    Command,
+    Sandbox,
+    command_in,
+    running_sandbox,
+    write_csv,
+)
 from tests.fronts import Front, friendly, front_of
 from tests.replays import replay
 
@@ -121,7 +129,7 @@ class Trial:
 
         `under` is a command that starts it, `output` where all goes that it says.
         """
-        environ = dict(self.command.environ)
+        environ = self.command.environ | (NO_BYTECODE if limits else {})
         if fault:
             told = {**fault, "told": str(self._struck)}
             environ |= {"INJECTED_FAULT": json.dumps(told), "PYTHONPATH": str(INJECT)}

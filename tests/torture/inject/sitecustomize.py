@@ -1,7 +1,8 @@
 """Makes a system call go wrong, at a named point, in a process that loads this.
 
-`INJECTED_FAULT` is JSON. `call`: write, fdatasync, time, getaddrinfo, which then never returns, or
-checkpoint, of which one is then kept every few lines; `nth`: which one, from 1, of those that
+`INJECTED_FAULT` is JSON. `call`: write, fdatasync, time, getaddrinfo, which then never returns,
+checkpoint, of which one is then kept every few lines, or thread: once a call has left, each new
+thread dies of a want of memory before it begins; `nth`: which one, from 1, of those that
 concern the journal and, for a write, have `having` in them; `act`: kill_before, kill_after,
 short, the name of an errno, or how many seconds the clock jumps. The moment of the first failure is
 written to the file `told`.
@@ -76,7 +77,25 @@ def _keep(_: dict[str, Any]) -> None:
     following._LOOK_EVERY_S = 0.02
 
 
-_MAKERS = {"time": _jump, "getaddrinfo": _hang, "checkpoint": _keep}
+def _stifle(_: dict[str, Any]) -> None:
+    bootstrap, write = vars(threading.Thread)["_bootstrap"], os.write
+    struck: list[bool] = []
+
+    def begin(thread: threading.Thread) -> None:
+        if struck:
+            raise MemoryError
+        bootstrap(thread)
+
+    def note(handle: int, data: Any) -> int:
+        if b'"batch.sent"' in bytes(data):
+            struck.append(True)
+        return write(handle, data)
+
+    setattr(threading.Thread, "_bootstrap", begin)  # noqa: B010 - it is not public
+    os.write = note
+
+
+_MAKERS = {"time": _jump, "getaddrinfo": _hang, "checkpoint": _keep, "thread": _stifle}
 
 if told := os.environ.get("INJECTED_FAULT"):
     found = json.loads(told)

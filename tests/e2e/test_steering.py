@@ -77,9 +77,9 @@ def test_a_pause_and_its_end(command: Command, sandbox: Running) -> None:
         (told,) = json.loads(command.run("status", "runs", "--json").stdout)["jobs"]
         assert (told["state"], told["pid"]) == ("paused", child.pid)
         assert told["paused"]["reason"] == "incident 4711"
-        hurry(command)
         again = command.run("continue", "runs", "--reason", "it is over")
         assert again.stdout == "Job runs goes on\n"
+        hurry(command)
         code, _, err = finish(child)
     assert code == 0, err
     assert "job.paused" in err

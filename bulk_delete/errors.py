@@ -7,7 +7,8 @@
     ├── InvalidInput       2   usage, configuration or input; nothing was sent
     ├── Stopped            3   stopped on purpose before the end
     ├── Refused            4   refused by a guard, or not confirmed; nothing was sent
-    ├── GaveUp             5   too many failures, the API stayed away, or memory ran out
+    ├── GaveUp             5   too many failures, the API stayed away, a canary met with a surprise,
+    │                          or memory ran out
     ├── KeyRejected        6   the API does not accept the key
     ├── JobBusy            7   another process holds this job; nothing was sent
     ├── Bug               70   a bug, or books that do not balance

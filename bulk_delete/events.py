@@ -92,27 +92,65 @@ class VerifyFinished(Event, frozen=True, tag="verify.finished"):
 
 
 class RateChanged(Event, frozen=True, tag="rate.changed"):
-    """`rate`, `before` and `ceiling` (what was configured) are calls per second."""
+    """`rate`, `before` and `ceiling` (what was configured) are calls per second.
 
-    reason: Literal["throttled", "latency", "recovered"]
+    Where an operator asked: the new `limit` as it was written, `by` whom, and why (`detail`).
+    """
+
+    reason: Literal["throttled", "latency", "recovered", "asked"]
     rate: float
     before: float
     ceiling: float
+    limit: str | None = None
+    by: str | None = None
+    detail: str | None = None
 
 
 class JobPaused(Event, frozen=True, tag="job.paused"):
-    """`seconds`: for how long there were nothing but failures."""
+    """`outage`: `seconds` of nothing but failures. `asked`: `by` whom, and why (`detail`).
+
+    `schedule`: outside the windows; `detail` says which, and until when.
+    """
 
     reason: str
     detail: str
     seconds: float
+    by: str | None = None
 
 
 class JobContinued(Event, frozen=True, tag="job.continued"):
-    """`seconds`: how long the pause lasted."""
+    """`seconds`: how long the pause lasted. `by` whom and why, where an operator asked for it."""
 
     reason: str
     seconds: float
+    by: str | None = None
+    detail: str | None = None
+
+
+class JobStopping(Event, frozen=True, tag="job.stopping"):
+    """From here on nothing more is sent: `by` whom it was asked for, and why (`detail`).
+
+    `schedule`: `by` one of its limits.
+    """
+
+    reason: str
+    by: str
+    detail: str | None = None
+
+
+class CanaryStarted(Event, frozen=True, tag="canary.started"):
+    """These go first, and are read back before anything else is sent."""
+
+    batches: int
+    results: int
+    runs: int
+
+
+class CanaryFinished(Event, frozen=True, tag="canary.finished"):
+    """`counts`: runs by what became of them; with a `surprise` nothing more is sent."""
+
+    outcome: Literal["passed", "surprise"]
+    counts: dict[str, int]
 
 
 class ApiRead(Event, frozen=True, tag="api.read"):
@@ -231,7 +269,9 @@ class BatchReopened(Event, frozen=True, tag="batch.reopened"):
 Settling = BatchFailed | BatchGone | BatchUnknown
 OfBatch = BatchSent | BatchDeleted | BatchRetry | BatchSplit | Settling
 OfPairs = BatchWithheld | BatchReopened
-Steering = RateChanged | JobPaused | JobContinued | ApiRead
+Steering = (
+    RateChanged | JobPaused | JobContinued | JobStopping | ApiRead | CanaryStarted | CanaryFinished
+)
 Verifying = VerifyStarted | VerifyProgress | VerifyFinished
 OfJob = JobStarted | PlanReplaced | JobFinished | JournalRepaired | Verifying | Steering
 AnyEvent = OfBatch | OfPairs | OfJob

@@ -3,16 +3,16 @@
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import shutil
 import stat
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from bulk_delete.errors import InvalidInput, JobBusy, JournalFailed
+from bulk_delete import lock
+from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.model import JOB_NAME, NAMES
 
 
@@ -58,6 +58,11 @@ class JobFolder:
         self.leftover = self.path / "leftover.csv"
         self.still_there = self.path / "still-there.csv"
         self.summary = self.path / "summary.json"
+        self.lock = self.path / "lock"
+        self.control = self.path / "control.json"
+        self.live = self.path / "status.json"
+        self.execution = str(uuid.uuid4())
+        """Names what this process does under the lock."""
 
     def plan(self, fingerprint: str) -> Path:
         """Return the place of a saved plan; plans are told apart by their fingerprints."""
@@ -88,33 +93,42 @@ class JobFolder:
         _close_to_others(self.path, mode)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the job. Raises JobBusy when another process does, naming it.
+    def locked(
+        self,
+        doing: str = "run",
+        *,
+        wait_s: float = 0.0,
+        waiting: lock.Waiting = lock.in_silence,
+    ) -> Iterator[None]:
+        """Hold the job. Raises JobBusy when another process does, naming it, or JournalFailed.
 
-        Raises JournalFailed, and InvalidInput for a link in the place of a file.
+        With `wait_s` it waits that long for the other, of which `waiting` is told. Raises
+        InvalidInput for a link in the place of a file.
         """
         self.make()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            handle = os.open(self.path / "lock", flags, 0o600)
+            handle = os.open(self.lock, flags, 0o600)
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise _not_ours(self.path / "lock") from None
-            raise JournalFailed(
-                f"{self.path / 'lock'} cannot be opened: {error.strerror}"
-            ) from None
+                raise _not_ours(self.lock) from None
+            raise JournalFailed(f"{self.lock} cannot be opened: {error.strerror}") from None
         try:
+            mine = lock.newcomer(self.execution, doing)
             try:
-                _take(handle, self.job)
+                lock.take(self.lock, handle, mine, wait_s, waiting)
             except OSError as error:
                 raise JournalFailed(
-                    f"{self.path / 'lock'} cannot be written: {error.strerror}; make room, or give "
+                    f"{self.lock} cannot be written: {error.strerror}; make room, or give "
                     "--state-dir another disk"
                 ) from None
             _sweep(self.path)
             for path, mode in _files(self.path):
                 _close_to_others(path, mode)
-            yield
+            try:
+                yield
+            finally:
+                lock.leave(handle)
         finally:
             os.close(handle)  # which lets go of the lock; the file stays
 
@@ -127,7 +141,7 @@ class JobFolder:
         for _ in _files(self.path):
             pass
         try:
-            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = os.open(self.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:  # it was copied here, or is not to be read: then nobody runs it, either
             yield
             return
@@ -135,7 +149,7 @@ class JobFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise _busy(handle, self.job) from None
+                raise lock.busy(self.job, lock.holder_of(self.lock)) from None
             yield
         finally:
             os.close(handle)
@@ -199,31 +213,6 @@ def _sweep(folder: Path) -> None:
                 os.kill(pid, 0)
             except ProcessLookupError:
                 path.unlink()
-
-
-def _take(handle: int, job: str) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _busy(handle, job) from None
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": since}
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(holder).encode(), 0)
-
-
-def _busy(handle: int, job: str) -> JobBusy:
-    return JobBusy(
-        f"job {job!r} is already running ({_holder(handle)}); wait for it, or give another --name"
-    )
-
-
-def _holder(handle: int) -> str:
-    try:
-        found = json.loads(os.pread(handle, 1000, 0))
-        return f"pid {found['pid']} on {found['host']} since {found['since']}"
-    except (ValueError, KeyError, TypeError):
-        return "it has just started"
 
 
 class WholeFile:

@@ -30,6 +30,13 @@ class Group:
     def calls(self) -> int:
         return -(-self.runs // MAX_BATCH)
 
+    def part(self, start: int, stop: int) -> "Group":
+        """Return the runs from one place to another as a group."""
+        read = self.read
+        return Group(
+            self.result_id, stop - start, lambda first, last: read(start + first, start + last)
+        )
+
     def batches(self) -> Iterator[tuple[int, ...]]:
         at_once = _BATCHES_AT_ONCE * MAX_BATCH
         for start in range(0, self.runs, at_once):

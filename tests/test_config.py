@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import datetime as dt
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from bulk_delete.config import (
     Api,
     ApiKey,
+    DayTime,
     Factor,
     Given,
     Guards,
@@ -31,6 +34,8 @@ from bulk_delete.config import (
     Retry,
     Seconds,
     Settings,
+    Window,
+    ZoneName,
     chosen,
     config_place,
     find_key,
@@ -42,6 +47,7 @@ from bulk_delete.config import (
     settings_of,
 )
 from bulk_delete.config.settings import parse_count, parse_factor, parse_max_failures
+from bulk_delete.config.times import parse_day_time, parse_windows, parse_zone
 from bulk_delete.config.watch import (
     Addresses,
     ExitCodes,
@@ -121,6 +127,23 @@ def test_a_rate_is_calls_per_time(text: str, rate: Rate, per_second: float) -> N
     """A rate is a number of calls per second, minute or hour."""
     assert parse_rate(text) == rate
     assert rate.per_second == pytest.approx(per_second)
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "after"),
+    [
+        ("10/s", "5/s", "5/s"),
+        ("10/s,5000/h", "20/s", "20/s,5000/h"),
+        ("10/s,5000/h", "20/s,9000/h", "20/s,9000/h"),
+        ("10/s,300/m,5000/h", "20/s,9000/h", "20/s,300/m,9000/h"),
+        ("600/m", "20/s", "20/s"),
+        ("10/s,300/m,5000/h", "100/m", "100/m,5000/h"),
+        ("10/s,300/m", "1000/h", "1000/h"),
+    ],
+)
+def test_a_changed_rate_keeps_the_longer_limits(before: str, given: str, after: str) -> None:
+    """Another rate leaves those longer limits as they are that it does not name."""
+    assert parse_rate(before).changed_to(parse_rate(given)) == parse_rate(after)
 
 
 NO_TEXT: list[object] = [True, None, [], {}]
@@ -218,6 +241,109 @@ def test_what_is_no_count_is_refused(value: object) -> None:
         parse_count(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("05:00", "05:00"),
+        (" 5:00 ", "05:00"),
+        ("00:00", "00:00"),
+        ("23:59 Europe/Berlin", "23:59 Europe/Berlin"),
+    ],
+)
+def test_a_time_of_day_may_name_its_zone(value: str, shown: str) -> None:
+    """A time of day is hours and minutes, with or without a zone, and shown alike."""
+    assert str(parse_day_time(value)) == shown
+    assert parse_day_time(shown) == parse_day_time(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("24:00", "midnight as 00:00"),
+        ("25:00", "no time 25:00"),
+        ("05:60", "no time 05:60"),
+        ("5", "as 05:00"),
+        ("05:00:00", "as 05:00"),
+        ("5am", "as 05:00"),
+        (dt.time(5), "as 05:00"),
+        ("05:00 Europe/Berln", "did you mean Europe/Berlin?"),
+        ("05:00 Berlin", "did you mean Europe/Berlin?"),
+        ("05:00 Nowhere", "no time zone 'Nowhere'"),
+        ("05:00 Europe", "no time zone 'Europe'"),
+        ("05:00 ../../etc/passwd", "no time zone"),
+    ],
+)
+def test_what_is_no_time_of_day_is_refused(value: object, reason: str) -> None:
+    """A time that no clock shows, and a zone that nobody knows, are refused with the reason."""
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        parse_day_time(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("22:00-06:00 Europe/Berlin", ["22:00-06:00 Europe/Berlin"]),
+        ("22:00 - 6:00, 12:00-13:00 UTC", ["22:00-06:00", "12:00-13:00 UTC"]),
+        (["22:00-06:00", "00:00-24:00"], ["22:00-06:00", "00:00-24:00"]),
+        ([], []),
+    ],
+)
+def test_windows_are_a_list_or_have_commas_between(value: object, shown: list[str]) -> None:
+    """Windows are given as a list or as one text, and shown as they can be given."""
+    assert [str(window) for window in parse_windows(value)] == shown
+    assert parse_windows(shown) == parse_windows(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("22:00-22:00", "a whole day as 00:00-24:00"),
+        ("24:00-06:00", "opens at 00:00"),
+        ("22:00-25:00", "no time 25:00"),
+        ("22:00", "a window as 22:00-06:00"),
+        ("22:00-06:00,", "a window as 22:00-06:00"),
+        ("22-6", "a window as 22:00-06:00"),
+        ("22:00-06:00 Mars/Phobos", "no time zone 'Mars/Phobos'"),
+        ([1], "a list of windows"),
+        (7, "a list of windows"),
+    ],
+)
+def test_what_is_no_window_is_refused(value: object, reason: str) -> None:
+    """An empty window, one of no known form or zone is refused with the reason."""
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        parse_windows(value)
+
+
+def test_a_machine_without_time_zones_takes_those_of_tzdata() -> None:
+    """Where the system has no time zones, the package that comes along knows them."""
+    script = (
+        "from bulk_delete.config.times import clock_of, parse_zone\n"
+        "print(clock_of(parse_zone('Europe/Berlin'))(0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONTZPATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "3600\n"
+
+
+def test_the_schedule_is_found_everywhere(place: Place) -> None:
+    """Windows come as a list from a file, as a text from the environment and from a flag."""
+    place.file('[schedule]\nwindows = ["22:00-06:00 UTC"]\nmax_time = "2h"\nuntil = "05:00"\n')
+    told = place.load().schedule
+    assert told.windows == parse_windows("22:00-06:00 UTC")
+    assert told.max_time == Seconds(7200)
+    assert told.until == parse_day_time("05:00")
+    environ = {"BULK_DELETE_SCHEDULE_WINDOWS": "01:00-02:00,03:00-04:00"}
+    assert len(place.load(environ).schedule.windows) == 2
+    given = flags(schedule__windows="05:00-06:00", schedule__timezone="Asia/Tokyo")
+    assert place.load(environ, flags=given).schedule.windows == parse_windows("05:00-06:00")
+    assert "--windows: 'soon' does not fit" in place.refusal(flags=flags(schedule__windows="soon"))
+
+
 def test_a_factor_is_a_number_from_one() -> None:
     """How many times as many is a number from 1 up, as a number or as text."""
     assert [parse_factor(value) for value in (1, "1", " 2.5 ", 3.0)] == [1, 1, 2.5, 3]
@@ -240,6 +366,10 @@ def test_what_is_no_factor_is_refused(value: object) -> None:
             parse_seconds,
             parse_max_failures,
             parse_count,
+            parse_base_url,
+            parse_day_time,
+            parse_windows,
+            parse_zone,
             parse_factor,
             parse_base_url,
         ]
@@ -247,6 +377,7 @@ def test_what_is_no_factor_is_refused(value: object) -> None:
     st.one_of(
         st.text(max_size=20),
         st.text(st.sampled_from("0123456789.%/smh:-+eE[]@?# htp"), max_size=16),
+        st.lists(st.text(st.sampled_from("0123456789:- UTC"), max_size=16), max_size=2),
         st.text(st.sampled_from("htps:/[]@?#.1"), max_size=16).map("https://".__add__),
         st.integers(),
         st.floats(),
@@ -411,15 +542,19 @@ def sample(name: tuple[str, str], kind: Any) -> tuple[str, object]:
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return get_args(kind)[-1], get_args(kind)[-1]
+    default = getattr(getattr(Settings(), name[0]), name[1])
     samples: dict[Any, tuple[str, object]] = {
         Rate: ("77/h", Rate(77, 3600)),
         Seconds: ("77ms", 0.077),
         MaxFailures: ("77", MaxFailures(count=77)),
         Factor: ("77.5", 77.5),
         int: ("77", 77),
-        bool: ("false", False),
+        bool: ("false", False) if default is True else ("true", True),
         Path: ("/sample/path", Path("/sample/path")),
         str: ("sample word", "sample word"),
+        DayTime: ("05:00", DayTime(300)),
+        tuple[Window, ...]: ("22:00-06:00", (Window(1320, 360),)),
+        ZoneName: ("Europe/Berlin", ZoneName("Europe/Berlin")),
         HookUrl: ("http://sample/path", HookUrl("http://sample/path")),
         Addresses: ("mailto://one json://two", Addresses(("mailto://one", "json://two"))),
         Occasions: ("failure, start", ("start", "failure")),

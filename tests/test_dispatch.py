@@ -155,12 +155,14 @@ class Rig:
     shield: Guard = field(default_factory=Guard)
     dice: Callable[[], float] = lambda: 0.5
     engine: Engine = field(init=False)
+    throttle: Throttle = field(init=False)
 
     async def run(self) -> Counter[State]:
         ids = count(1)
+        self.throttle = Throttle(self.limits.rate)
         ends = Ends(
             transport=self.api,
-            pace=Throttle(self.limits.rate),
+            pace=self.throttle,
             recorder=self.record,
             past=self.record.ledger,
             shield=self.shield,

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from bulk_delete import errors, events
 from bulk_delete.cli.app import app
 from bulk_delete.config import Settings, load
+from bulk_delete.report import JobState, JobStatus
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,3 +88,12 @@ def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> Non
         for section in dataclasses.fields(Settings)
     }
     assert {section: set(keys) for section, keys in with_all.items()} == expected
+
+
+def test_every_key_of_a_status_is_in_the_readme() -> None:
+    """The README names each key of `status --json`, and each state that a job may be in."""
+    section = README.split("## Steering and status")[1].split("## When a call fails")[0]
+    keys = {key.name for key in dataclasses.fields(JobStatus)}
+    assert keys <= set(re.findall(r"`(\w+)`", section))
+    rows = " ".join(row.split("|")[1] for row in section.splitlines() if row.startswith("| "))
+    assert set(get_args(JobState)) <= set(re.findall(r"\w+", rows))

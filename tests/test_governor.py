@@ -264,3 +264,17 @@ async def test_the_floor_is_one_call_in_ten_seconds() -> None:
     night = Night(Never(), retry_after=None, ceiling=5)
     await night.run(600)
     assert night.throttle.per_second == pytest.approx(0.1)
+
+
+async def test_a_rate_that_gave_way_stays_low_under_another_limit() -> None:
+    """Where the server has lowered the rate, a higher limit lets it climb, a lower one cuts it."""
+    night = Night(Fixed(50), ceiling=200)
+    await night.run(30)
+    lowered = night.throttle.per_second
+    assert lowered < 60
+    await night.throttle.change(Rate(400))
+    assert night.throttle.per_second == lowered
+    await night.throttle.change(Rate(20))
+    assert night.throttle.per_second == 20
+    await night.throttle.change(Rate(40))
+    assert night.throttle.per_second == 40

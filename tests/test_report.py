@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from bulk_delete import report
 from bulk_delete.cli.app import app
-from bulk_delete.config import Api, Input, Settings
+from bulk_delete.config import Api, Input, Schedule, Seconds, Settings, ZoneName, parse_seconds
 from bulk_delete.config.settings import Guards, StateFolder
+from bulk_delete.config.times import parse_day_time, parse_windows
 from bulk_delete.model import MAX_ID, Books, Counts, InputFile, Pair, Reject, State, Verdict
 from bulk_delete.plain import printable
 from bulk_delete.plan import Biggest
@@ -485,6 +486,22 @@ def test_a_printed_command_protects_what_this_one_does(verb: str) -> None:
     taken = typed(report.command(verb, ("a",), Settings(guards=guards)))
     assert taken["guards_protect"] == "/my lists/keep.csv"
     assert taken["guards_protect_action"] == "refuse"
+
+
+def test_a_printed_command_keeps_to_the_schedule() -> None:
+    """Windows and ends are in the command as they can be given."""
+    schedule = Schedule(
+        max_time=Seconds(7200),
+        until=parse_day_time("05:00 UTC"),
+        windows=parse_windows("22:00-06:00 Europe/Berlin, 12:00-13:00"),
+        outside="end",
+        timezone=ZoneName("Asia/Tokyo"),
+    )
+    taken = typed(report.command("resume", ("night",), Settings(schedule=schedule)))
+    assert parse_seconds(taken["schedule_max_time"]) == schedule.max_time
+    assert parse_day_time(taken["schedule_until"]) == schedule.until
+    assert parse_windows(taken["schedule_windows"]) == schedule.windows
+    assert (taken["schedule_outside"], taken["schedule_timezone"]) == ("end", "Asia/Tokyo")
 
 
 def test_a_resume_reads_no_input() -> None:

@@ -460,6 +460,7 @@ async def test_a_stop_before_the_last_attempt_leaves_is_no_failure() -> None:
     assert rig.record.lines[-1] == events.BatchRetry(
         2, 1, in_doubt=False, wait_s=0.0, error="the job is stopping"
     )
+    assert rig.engine.trouble == ""
 
 
 async def test_probes_keep_their_distances_whatever_the_pauses_of_the_batch() -> None:

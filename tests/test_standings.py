@@ -87,6 +87,16 @@ def test_runs_outside_batches_are_counted() -> None:
     assert +standings.runs == {State.UNSENT: 5, State.IN_DOUBT: 3, State.WITHHELD: 2}
 
 
+def test_what_was_taken_for_deleted_is_taken_back() -> None:
+    """Runs that a canary finds still there are unsent again."""
+    standings = Standings(10, 0)
+    standings.take(BATCH, SENT)
+    standings.take(BATCH, DELETED)
+    deleted = standings.runs[State.DELETED]
+    standings.take_back(2)
+    assert +standings.runs == {State.DELETED: deleted - 2, State.UNSENT: 12 - deleted}
+
+
 def test_calls_are_counted() -> None:
     """Each attempt is a call; one that settled nothing is a retry."""
     standings = Standings(3, 0)

@@ -7,6 +7,7 @@ import anyio.lowlevel
 import pytest
 
 from bulk_delete.config import Rate
+from bulk_delete.events import RateChanged
 from bulk_delete.throttle import Throttle
 from bulk_delete.throttle.pace import Pace
 
@@ -232,6 +233,81 @@ async def test_a_rate_may_fall_while_calls_wait_for_a_handful_of_turns() -> None
         await anyio.lowlevel.checkpoint()
         pace.change(10, single=True)
     assert taken == [1]
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("after", [Rate(5), Rate(20), Rate(200), Rate(600, 60)], ids=str)
+@pytest.mark.parametrize("before", [Rate(1, 3600), Rate(0.1), Rate(10), Rate(100)], ids=str)
+async def test_another_rate_holds_at_once(before: Rate, after: Rate, *, adaptive: bool) -> None:
+    """From a change on calls come at the new rate, also to those who waited for an older turn."""
+    throttle = Throttle(before, adaptive=adaptive)
+    start = anyio.current_time()
+
+    async def change() -> None:
+        await anyio.sleep(5)
+        changed = await throttle.change(after)
+        assert changed == RateChanged(
+            "asked",
+            round(after.per_second, 3),
+            round(before.per_second, 3),
+            round(after.per_second, 3),
+        )
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(change)
+        times = await calls(throttle, 15, workers=32)
+    later = [time for time in times if start + 5 < time <= start + 15]
+    assert later[0] - start - 5 <= 1 / after.per_second + 0.01
+    assert 0.98 * 10 <= len(later) / after.per_second <= 1.05 * 10 + 1
+    assert busiest(later) <= most_allowed(after)
+    assert throttle.limit == after
+
+
+async def test_a_lower_rate_is_not_paid_for_beforehand() -> None:
+    """A rate that falls to a crawl lets the next call out as soon as the old one did."""
+    throttle = Throttle(Rate(10))
+    await throttle.ready()
+    await throttle.change(Rate(0.001))
+    with anyio.fail_after(0.2):
+        await throttle.ready()
+
+
+async def test_a_new_limit_knows_the_calls_of_before() -> None:
+    """An hour's limit that comes later on counts what the last hour has seen."""
+    throttle = Throttle(Rate(100), used=[(1800, 300), (4000, 1000)])
+    start = anyio.current_time()
+    times = await calls(throttle, 2)
+    await throttle.change(Rate(100, also=(Rate(550, 3600),)))
+    times += await calls(throttle, 1900)
+    early = [time for time in times if time - start < 1790]
+    assert 545 <= 300 + len(early) <= 550
+    assert len(times) > len(early)
+
+
+async def test_a_limit_that_goes_wakes_who_waits_for_it() -> None:
+    """Whoever waits for the end of a full hour goes on at once when that limit is raised."""
+    throttle = Throttle(Rate(10, also=(Rate(5, 3600),)))
+    start = anyio.current_time()
+
+    async def change() -> None:
+        await anyio.sleep(10)
+        await throttle.change(Rate(10))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(change)
+        times = await calls(throttle, 12)
+    assert sum(time - start < 10 for time in times) == 5
+    assert sum(time - start < 11.01 for time in times) >= 15
+
+
+async def test_calls_that_leave_late_forget_a_slower_rate() -> None:
+    """A call that had its turn is not spaced by a rate that is no more."""
+    throttle = Throttle(Rate(1, 3600))
+    await throttle.ready()
+    assert throttle.leave_s() == 0
+    await throttle.change(Rate(10))
+    await throttle.ready()
+    assert throttle.leave_s() <= 0.1
 
 
 async def test_how_long_pauses_have_held() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bulk_delete import __version__, folder
+from bulk_delete import __version__
 from bulk_delete.cli.arriving import check, completion, init
 from bulk_delete.cli.completing import complete
 from bulk_delete.cli.found import Found
@@ -21,10 +21,13 @@ from bulk_delete.cli.options import (
     resume_settings,
     run_settings,
     settings_of,
+    state_of,
     verify_settings,
+    wait_option,
 )
 from bulk_delete.cli.printing import complain
 from bulk_delete.cli.rehearsing import demo, sandbox
+from bulk_delete.cli.steering import go_on, pause, rate, status, stop
 from bulk_delete.config import ApiKey, Settings, exposure, find_key
 from bulk_delete.errors import Incomplete
 from bulk_delete.runner.order import Order, order_of
@@ -83,7 +86,7 @@ def plan(
     from bulk_delete.cli.sending import show_plan  # noqa: PLC0415 - loads NumPy; --help does not
 
     order = _ordered(inputs, given, name=name, expect=expect, skip_failed=skip_failed)
-    show_plan(order, _state(order.settings), save=save, as_json=as_json)
+    show_plan(order, state_of(order.settings), save=save, as_json=as_json)
 
 
 @app.command()
@@ -97,6 +100,7 @@ def plan(
 @_yes
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
 @click.option("--verify", is_flag=True, help="When all is sent, read it back.")
+@wait_option
 @_quiet
 @_json
 def run(
@@ -105,6 +109,7 @@ def run(
     expect: str | None,
     approved_by: str | None,
     skip_failed: bool,  # noqa: FBT001 - click's
+    wait_s: float,
     yes: bool,  # noqa: FBT001 - click's
     dry_run: bool,  # noqa: FBT001 - click's
     verify: bool,  # noqa: FBT001 - click's
@@ -122,23 +127,35 @@ def run(
       bulk-delete run runs.csv
       bulk-delete run jobs/nightly.toml --quiet
       bulk-delete run runs.csv --expect 3f0a… --approved-by ada --yes
-      bulk-delete run runs.jsonl --rate 600/m --max-runs 5000 --yes
+      bulk-delete run runs.jsonl --rate 600/m --max-runs 5000 --yes --wait 10m
     """
-    from bulk_delete.cli.sending import approved, send, show_end, show_plan  # noqa: PLC0415 - likewise
+    from bulk_delete.cli.sending import (  # noqa: PLC0415 - likewise
+        approved,
+        send,
+        show_end,
+        show_plan,
+        waiting_for,
+    )
     from bulk_delete.cli.watched import light  # noqa: PLC0415 - likewise
     from bulk_delete.runner.job import open_job  # noqa: PLC0415 - likewise
 
     order = _ordered(
-        inputs, given, name=name, expect=expect, skip_failed=skip_failed, approved_by=approved_by
+        inputs,
+        given,
+        name=name,
+        expect=expect,
+        skip_failed=skip_failed,
+        approved_by=approved_by,
+        wait_s=wait_s,
     )
     settings, job_file = order.settings, order.job_file
-    state = _state(settings)
+    state = state_of(settings)
     if dry_run:
         show_plan(order, state, save=None, as_json=as_json)
         return 0
     beacon = light(order)
     key = _key(settings)
-    with open_job(order, state) as job:
+    with open_job(order, state, waiting_for(quiet=quiet)) as job:
         by = approved(job, yes=yes, quiet=quiet)
         summary = send(job, key, by, quiet=quiet, beacon=beacon)
     code = show_end(summary, quiet=quiet, as_json=as_json)
@@ -159,11 +176,13 @@ def run(
 @config_option
 @_skip_failed
 @click.option("--yes", is_flag=True, help="Accepted for scripts; resume never asks.")
+@wait_option
 @_quiet
 @_json
 def resume(
     job_name: str,
     skip_failed: bool,  # noqa: FBT001 - click's
+    wait_s: float,
     yes: bool,  # noqa: ARG001, FBT001 - a script may pass it to run and resume alike
     quiet: bool,  # noqa: FBT001 - click's
     as_json: bool,  # noqa: FBT001 - click's
@@ -181,16 +200,21 @@ def resume(
       bulk-delete resume jobs/nightly.toml
       bulk-delete resume runs --skip-failed --rate 5/s
     """
-    from bulk_delete.cli.sending import send, show_end, show_rest  # noqa: PLC0415 - likewise
+    from bulk_delete.cli.sending import (  # noqa: PLC0415 - likewise
+        send,
+        show_end,
+        show_rest,
+        waiting_for,
+    )
     from bulk_delete.cli.watched import light  # noqa: PLC0415 - likewise
     from bulk_delete.runner.job import open_saved_job  # noqa: PLC0415 - likewise
 
     name, settings, job_file = job_of(job_name, given)
     skip_failed = skip_failed or (job_file is not None and job_file.skip_failed)
-    order = Order((), settings, name, None, skip_failed, job_file)
+    order = Order((), settings, name, None, skip_failed, job_file, wait_s=wait_s)
     beacon = light(order)
     key = _key(settings)
-    with open_saved_job(order, _state(settings)) as job:
+    with open_saved_job(order, state_of(settings), waiting_for(quiet=quiet)) as job:
         show_rest(job, quiet=quiet)
         summary = send(job, key, "resume", quiet=quiet, beacon=beacon)
     return show_end(summary, quiet=quiet, as_json=as_json)
@@ -228,7 +252,7 @@ def verify(
     name, settings, _ = job_of(job_name, given)
     key = _key(settings)
     return show_verification(
-        name, settings, key, _state(settings), sample=sample, quiet=quiet, as_json=as_json
+        name, settings, key, state_of(settings), sample=sample, quiet=quiet, as_json=as_json
     )
 
 
@@ -258,20 +282,13 @@ def audit(
     from bulk_delete.cli.auditing import show_audit  # noqa: PLC0415 - loads NumPy; --help does not
 
     name, settings, _ = job_of(job_name, given)
-    return show_audit(name, settings, _state(settings), repair=repair, as_json=as_json)
+    return show_audit(name, settings, state_of(settings), repair=repair, as_json=as_json)
 
 
 def _ordered(inputs: tuple[str, ...], given: dict[str, Any], **asked: Any) -> Order:  # noqa: ANN401 - click's
     job_file = job_file_of(inputs)
     settings = settings_of(given, job_file)
     return order_of(inputs, settings, job_file, datetime.now(UTC), **asked)
-
-
-def _state(settings: Settings) -> Path:
-    state = folder.state_dir(settings.state.dir, os.environ, home())
-    if warning := folder.exposure(state):
-        complain(warning)
-    return state
 
 
 def _key(settings: Settings) -> ApiKey:
@@ -282,8 +299,7 @@ def _key(settings: Settings) -> ApiKey:
     return key
 
 
-app.add_command(sandbox)
-app.add_command(demo)
-for command in (check, init, completion):
+for command in (status, pause, go_on, stop, rate, check, init, completion, sandbox):
     app.add_command(command)
+app.add_command(demo)
 complete(app)

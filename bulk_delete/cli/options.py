@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from bulk_delete import folder
 from bulk_delete.cli.found import Found
+from bulk_delete.cli.printing import complain
 from bulk_delete.config import (
     Given,
     JobFile,
@@ -16,6 +18,7 @@ from bulk_delete.config import (
     Settings,
     is_job_file,
     load,
+    parse_seconds,
     read_job_file,
 )
 from bulk_delete.errors import InvalidInput
@@ -30,6 +33,7 @@ class Flag:
     key: str
     metavar: str
     help: str
+    is_switch: bool = False
 
     @property
     def variable(self) -> str:
@@ -59,10 +63,20 @@ _RUN_FLAGS = (
     Flag("--settle", "retry", "settle", "HOW", "What is in doubt: read-back, resend or hold."),
     Flag("--give-up-after", "limits", "give_up_after", "TIME", "End the job after an outage."),
     Flag("--grace", "limits", "grace", "TIME", "Time to drain after a signal."),
+    Flag("--max-time", "schedule", "max_time", "TIME", "End the job after so long."),
+    Flag("--until", "schedule", "until", "HH:MM", "End the job at this time of the day."),
+    Flag(
+        "--window", "schedule", "windows", "WINDOW", "Send only then: '22:00-06:00 Europe/Berlin'."
+    ),
+    Flag("--outside", "schedule", "outside", "hold|end", "Outside the windows."),
+    Flag("--timezone", "schedule", "timezone", "ZONE", "Of times without one; else the machine's."),
+    Flag("--canary", "guards", "canary", "N", "Send N small batches first, and read them back."),
+    Flag("--canary-wait", "guards", "canary_wait", "", "Then wait for `continue`.", is_switch=True),
     Flag("--ca-file", "api", "ca_file", "FILE", "CA certificates to trust."),
     Flag("--metrics-file", "metrics", "file", "FILE", "For node_exporter; ends in .prom."),
     Flag("--log-format", "log", "format", "text|json", "Form of the log on stderr."),
 )
+_SEVERAL = {"--rate", "--window"}
 
 
 def plan_settings(command: _F) -> _F:
@@ -81,7 +95,7 @@ def resume_settings(command: _F) -> _F:
 
 
 def verify_settings(command: _F) -> _F:
-    no_use = {"input", "guards"}
+    no_use = {"input", "guards", "schedule"}
     kept = (flag for flag in (*_FLAGS, *_RUN_FLAGS) if flag.section not in no_use)
     return _with(
         command, tuple(flag for flag in kept if flag.name not in {"--max-failures", "--settle"})
@@ -133,6 +147,14 @@ def flags_of(given: dict[str, Any]) -> Layer:
     }
 
 
+def state_of(settings: Settings) -> Path:
+    """Return the folder of all jobs; complain where others may write to it."""
+    state = folder.state_dir(settings.state.dir, os.environ, home())
+    if warning := folder.exposure(state):
+        complain(warning)
+    return state
+
+
 def home() -> Path:
     """Return the user's folder, as well as it can be told: a service may have none."""
     return Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where this does not
@@ -141,14 +163,19 @@ def home() -> Path:
 def _with(command: _F, flags: tuple[Flag, ...]) -> _F:
     for flag in reversed(flags):
         default = _default(flag)
-        shown = flag.help if default in {"", "None"} else f"{flag.help}  [default: {default}]"
+        shown = flag.help if default in {"", "None", "()"} else f"{flag.help}  [default: {default}]"
+        if flag.is_switch:
+            command = click.option(
+                flag.name, flag.variable, flag_value="true", default=None, help=flag.help
+            )(command)
+            continue
         command = click.option(
             flag.name,
             flag.variable,
             metavar=flag.metavar,
             help=shown,
             multiple=True,
-            callback=_all_together if flag.name == "--rate" else _only_one,
+            callback=_all_together if flag.name in _SEVERAL else _only_one,
         )(command)
     return command
 
@@ -161,8 +188,28 @@ def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...])
 
 
 def _all_together(_: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> str | None:
-    """Take a limit each, or several with commas between."""
+    """Take one each, or several with commas between."""
     return ",".join(given) if given else None
+
+
+def wait_option(command: _F) -> _F:
+    return click.option(
+        "--wait",
+        "wait_s",
+        metavar="TIME",
+        default="",
+        callback=_seconds,
+        help="If the job runs already, wait for it that long.",
+    )(command)
+
+
+def _seconds(_: click.Context, option: click.Parameter, given: str) -> float:
+    if not given:
+        return 0.0
+    try:
+        return parse_seconds(given)
+    except ValueError as error:
+        raise InvalidInput(f"{option.opts[0]}: {given!r} does not fit: {error}") from None
 
 
 def _default(flag: Flag) -> str:

@@ -41,6 +41,17 @@ def emit(text: str) -> bool:
     return True
 
 
+def offer(text: str) -> bool:
+    """Write data to stdout; return whether there is anybody who takes it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        _silence(1)
+        return False
+    return True
+
+
 def tell(text: str) -> None:
     """Write a word to the operator, on stderr."""
     with to_stderr():

@@ -203,6 +203,8 @@ def progress_fields(progress: Progress) -> dict[str, Any]:
         "eta_s": None if progress.eta_s is None else round(progress.eta_s),
         "in_flight": progress.in_flight,
         **({"lowered_to": round(progress.lowered_to, 3)} if progress.lowered_to else {}),
+        **({"paused": True} if progress.paused else {}),
+        **({"held": progress.shut.why} if progress.shut else {}),
         **({"held_s": round(progress.held_s, 1)} if progress.held_s else {}),
         **({"stopping": progress.stopping} if progress.stopping else {}),
     }
@@ -223,6 +225,10 @@ def progress_words(progress: Progress) -> str:
         words.append(f"{progress.retries:,} retries")
     if progress.stopping:
         words.append(f"stopping, {progress.in_flight} in flight")
+    elif progress.paused:
+        words.append(f"paused, {progress.in_flight} in flight")
+    elif progress.shut:
+        words.append(f"held {progress.shut.why}")
     elif progress.held_s:
         words.append(f"held for {duration(progress.held_s)}")
     elif progress.eta_s is not None:

@@ -7,6 +7,7 @@ from bulk_delete import report
 from bulk_delete.cli.printing import emit, say, tell
 from bulk_delete.config import ApiKey
 from bulk_delete.errors import InvalidInput, Refused
+from bulk_delete.lock import Holder, Waiting, in_silence
 from bulk_delete.runner.beacon import Beacon
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.order import Order
@@ -66,6 +67,17 @@ def show_end(summary: report.Summary, *, quiet: bool, as_json: bool) -> int:
         elif summary.exit_code or not quiet:
             emit(report.summary_text(summary))
     return summary.exit_code
+
+
+def waiting_for(*, quiet: bool) -> Waiting:
+    """Return what tells for whom a start waits."""
+
+    def tell_of(holder: Holder | None) -> None:
+        who = f"it is running: {holder}" if holder else "it has just started, or is being audited"
+        words = f"bulk-delete: waiting for the job ({who})\n"
+        say("info", "job.waiting", {"holder": str(holder) if holder else None}, words)
+
+    return in_silence if quiet else tell_of
 
 
 def approved(job: Job, *, yes: bool, quiet: bool) -> str:

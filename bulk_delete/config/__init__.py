@@ -25,11 +25,13 @@ from bulk_delete.config.settings import (
     Notify,
     Rate,
     Retry,
+    Schedule,
     Seconds,
     Settings,
     parse_rate,
     parse_seconds,
 )
+from bulk_delete.config.times import Begun, Clock, DayTime, Window, ZoneName, clock_of
 from bulk_delete.config.url import is_loopback, parse_base_url
 from bulk_delete.config.watch import HookUrl
 
@@ -38,6 +40,9 @@ __all__ = [
     "SECRET",
     "Api",
     "ApiKey",
+    "Begun",
+    "Clock",
+    "DayTime",
     "Factor",
     "Given",
     "Guards",
@@ -53,9 +58,13 @@ __all__ = [
     "Place",
     "Rate",
     "Retry",
+    "Schedule",
     "Seconds",
     "Settings",
+    "Window",
+    "ZoneName",
     "chosen",
+    "clock_of",
     "config_place",
     "exposure",
     "find_key",

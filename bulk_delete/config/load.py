@@ -30,6 +30,14 @@ from bulk_delete.config.settings import (
     parse_seconds,
     parse_switch,
 )
+from bulk_delete.config.times import (
+    DayTime,
+    Window,
+    ZoneName,
+    parse_day_time,
+    parse_windows,
+    parse_zone,
+)
 from bulk_delete.config.url import parse_base_url
 from bulk_delete.config.watch import (
     Addresses,
@@ -186,6 +194,9 @@ _PARSERS: dict[Any, Callable[[object], object]] = {
     Factor: parse_factor,
     int: parse_count,
     bool: parse_switch,
+    DayTime: parse_day_time,
+    tuple[Window, ...]: parse_windows,
+    ZoneName: parse_zone,
     HookUrl: parse_hook,
     Addresses: parse_addresses,
     Occasions: parse_occasions,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NewType
 
+from bulk_delete.config.times import DayTime, Window, ZoneName
 from bulk_delete.config.watch import (
     AT_ENDS,
     BUSY,
@@ -36,6 +37,13 @@ class Rate:
     @property
     def per_second(self) -> float:
         return self.count / self.period
+
+    def changed_to(self, other: "Rate") -> "Rate":
+        """Return the other rate, with those longer limits of this one that it does not name."""
+        named = {other.period, *(limit.period for limit in other.also)}
+        kept = (limit for limit in self.also if limit.period > other.period)
+        also = [*other.also, *(limit for limit in kept if limit.period not in named)]
+        return dataclasses.replace(other, also=tuple(sorted(also, key=lambda limit: limit.period)))
 
     def seconds_for(self, calls: int) -> float:
         """Return how long so many calls take at the least."""
@@ -149,6 +157,7 @@ class Limits:
     adaptive: bool = True
     hold_after: Seconds = Seconds(10.0)
     split_calls: int = 1000
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +170,25 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """When calls may leave. `timezone` is that of times without one; None: this machine's."""
+
+    max_time: Seconds | None = None
+    until: DayTime | None = None
+    windows: tuple[Window, ...] = ()
+    outside: Literal["hold", "end"] = "hold"
+    timezone: ZoneName | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Guards:
     max_runs: int | None = None
     max_results: int | None = None
     max_growth: Factor | None = None
     protect: Path | None = None
     protect_action: Literal["remove", "refuse"] = "remove"
+    canary: int | None = None
+    canary_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +234,7 @@ class Settings:
     api: Api = field(default_factory=Api)
     limits: Limits = field(default_factory=Limits)
     retry: Retry = field(default_factory=Retry)
+    schedule: Schedule = field(default_factory=Schedule)
     guards: Guards = field(default_factory=Guards)
     input: Input = field(default_factory=Input)
     log: Log = field(default_factory=Log)

@@ -4,7 +4,7 @@ A worker owns the result it works on, so no result ever has two calls in flight.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 import anyio
@@ -15,6 +15,7 @@ from bulk_delete.dispatch.gate import Gate
 from bulk_delete.dispatch.isolating import Isolator
 from bulk_delete.dispatch.lanes import Case, Lane, Lanes, Work
 from bulk_delete.dispatch.outcomes import Outcomes
+from bulk_delete.dispatch.pausing import Stopwatch
 from bulk_delete.dispatch.reading import Reader
 from bulk_delete.dispatch.sending import HeldBack, Sender
 from bulk_delete.dispatch.settling import Settler
@@ -24,6 +25,7 @@ from bulk_delete.errors import Ending, GaveUp, JournalFailed
 from bulk_delete.health import Health
 from bulk_delete.model import Batch, Before, Fact
 from bulk_delete.plan import Group
+from bulk_delete.readback import Conclusion
 
 _NONE: frozenset[int] = frozenset()
 
@@ -32,7 +34,7 @@ _UNSENT_AT_ONCE = 64
 
 
 class Engine:
-    """Sends a plan. `run` once; `stop` and `cut` may be called at any time, from the same loop.
+    """Sends a plan. `run` once; the others may be called at any time, from the same loop.
 
     `endings` takes in what ends it before every batch has its outcome.
     """
@@ -45,6 +47,8 @@ class Engine:
         next_batch: int,
         endings: list[Ending],
     ) -> None:
+        self._stopwatch = Stopwatch(ends.clock)
+        ends = replace(ends, clock=self._stopwatch)
         self._past = ends.past
         self._workers = limits.concurrency
         self._settle = retry.settle
@@ -52,9 +56,11 @@ class Engine:
         self._brake = Brake(endings)
         self._outcomes = Outcomes(ends.recorder)
         self._health = Health(limits)
-        gate = Gate(limits, self._brake, self._outcomes, ends.clock, ends.dice)
+        gate = self._gate = Gate(limits, self._brake, self._outcomes, ends.clock, ends.dice)
         turns = Turns(ends.pace, gate, self._brake)
         self._reader = Reader(ends, retry, self._outcomes, gate, turns, self._brake)
+        asking = replace(retry, settle="read-back")
+        self._checker = Reader(ends, asking, self._outcomes, gate, turns, self._brake)
         self._sender = Sender(ends, retry, self._outcomes, gate, turns, self._brake, self._reader)
         self._isolator = Isolator(self._outcomes, self._health, self._number, limits.split_calls)
         self._settler = Settler(self._outcomes, self._health, gate, self._reader, self._isolator)
@@ -73,13 +79,45 @@ class Engine:
         """Return the last refusal or failure, in the API's words."""
         return self._outcomes.trouble
 
-    async def run(self, groups: Iterable[Group]) -> None:
-        """Work until every batch has an outcome, or until stopped and drained."""
-        self._lanes = Lanes(groups, self._past.was_accepted)
+    async def run(
+        self, groups: Iterable[Group], first: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Work until every batch has an outcome, or until stopped and drained.
+
+        `first` is done before, and may `send` and `read_back`.
+        """
         with self._brake.scope:
-            async with anyio.create_task_group() as workers:
-                for _ in range(self._workers):
-                    workers.start_soon(self._worker)
+            if first:
+                await first()
+            await self.send(groups)
+
+    async def send(self, groups: Iterable[Group]) -> None:
+        self._lanes = Lanes(groups, self._past.was_accepted)
+        async with anyio.create_task_group() as workers:
+            for _ in range(self._workers):
+                workers.start_soon(self._worker)
+
+    async def read_back(self, result_id: int, run_ids: tuple[int, ...]) -> Conclusion:
+        """Look whether runs that were deleted are there. Raises LeaveOffError when stopped."""
+        return await self._checker.look(None, result_id, run_ids, 0)
+
+    @property
+    def is_paused(self) -> bool:
+        return self._gate.is_paused
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether calls are held as nobody answers."""
+        return self._gate.is_open
+
+    def pause(self) -> None:
+        """Let nothing leave until `go_on`; what is in flight finishes."""
+        self._stopwatch.stop()
+        self._gate.pause()
+
+    def go_on(self) -> None:
+        self._stopwatch.go_on()
+        self._gate.go_on()
 
     def stop(self, ending: Ending) -> None:
         """Send nothing more; what is in flight finishes."""

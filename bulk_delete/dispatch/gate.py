@@ -1,6 +1,7 @@
 """Lets calls out while the API answers; while it does not, one at a time, to see whether it does.
 
-The waits of a probe for its turn count as being on the way: nobody else probes meanwhile.
+While the job is paused, it lets none out. The waits of a probe for its turn count as being on the
+way: nobody else probes meanwhile.
 """
 
 from collections.abc import Callable
@@ -32,12 +33,21 @@ class Gate:
         self._clock = clock
         self._dice = dice
         self._opened_at: float | None = None
+        self.is_paused = False
         self._changed = anyio.Event()
 
     @property
     def is_open(self) -> bool:
-        """Tell whether calls are held."""
+        """Tell whether calls are held as nobody answers."""
         return self.circuit.is_open
+
+    def pause(self) -> None:
+        """Let no call out until `go_on`; what is out already finishes."""
+        self.is_paused = True
+
+    def go_on(self) -> None:
+        self.is_paused = False
+        self._wake()
 
     def note(self, fact: Reading, now: float) -> None:
         """Take in what came of a call."""
@@ -58,7 +68,10 @@ class Gate:
         Raises LeaveOffError when the job stops first.
         """
         circuit = self.circuit
-        while circuit.is_open:
+        while self.is_paused or circuit.is_open:
+            if self.is_paused:
+                await self._wait(None)
+                continue
             now = self._clock()
             if now >= circuit.give_up_at and not circuit.is_probing:
                 self.give_up(f"nothing but failures for {duration(circuit.failing_s(now))}")
@@ -66,7 +79,8 @@ class Gate:
             if circuit.may_probe(now):
                 circuit.begin_probe()
                 return True
-            await self._wait(now)
+            times = [float("inf")] if circuit.is_probing else [circuit.give_up_at, circuit.probe_at]
+            await self._wait(min(times) - now)
         return False
 
     async def back_off(self, seconds: float) -> None:
@@ -84,11 +98,9 @@ class Gate:
             last = self._outcomes.trouble
             self._brake.pull(GaveUp(f"the API stayed away: {what} (last: {last})"))
 
-    async def _wait(self, now: float) -> None:
-        """Wait for a change, or for the time of the next probe."""
-        circuit = self.circuit
-        times = [float("inf")] if circuit.is_probing else [circuit.give_up_at, circuit.probe_at]
-        with self._brake.wait(), anyio.move_on_after(min(times) - now):
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait for a change, or until so much time has passed."""
+        with self._brake.wait(), anyio.move_on_after(seconds):
             await self._changed.wait()
         if self._brake.pulled:
             raise LeaveOffError

@@ -35,6 +35,17 @@ class Outcomes:
         deleted = events.BatchDeleted(batch.number, attempt, fact.status, fact.ms)
         self._recorder.record(batch, deleted)
 
+    def kept_back(self, batch: Batch, attempt: int) -> None:
+        """Write that an attempt did not leave, as the job is stopping: that is no trouble."""
+        kept = events.BatchRetry(
+            batch=batch.number,
+            attempt=attempt,
+            in_doubt=False,
+            wait_s=0.0,
+            error="the job is stopping",
+        )
+        self._recorder.record(batch, kept)
+
     def open_still(
         self,
         batch: Batch,

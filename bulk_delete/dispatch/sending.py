@@ -102,7 +102,7 @@ class Sender:
         try:
             await self._turns.spaced()
         except LeaveOffError:
-            self._outcomes.open_still(batch, case.attempt, NotSent("the job is stopping"))
+            self._outcomes.kept_back(batch, case.attempt)
             raise
         left_at = ends.clock()
         self.in_flight += 1

@@ -35,7 +35,8 @@ class Turns:
 
         Raises LeaveOffError when the job stops first.
         """
-        if after is None and not self._gate.is_open and self._pace.take():
+        gate = self._gate
+        if after is None and not gate.is_open and not gate.is_paused and self._pace.take():
             if self._brake.pulled:
                 raise LeaveOffError
             return _PLAIN
@@ -81,16 +82,19 @@ class Turns:
 
     async def _turn(self, urgency: int) -> bool:
         """Wait until the gate and the pace let a call out; return whether it is a probe."""
+        gate = self._gate
         while True:
-            probe = self._gate.is_open and await self._gate.through()
+            probe = (gate.is_open or gate.is_paused) and await gate.through()
             try:
                 await self._paced(urgency)
             except BaseException:
                 if probe:
-                    self._gate.end_probe()
+                    gate.end_probe()
                 raise
-            if probe or not self._gate.is_open:
+            if not gate.is_paused and (probe or not gate.is_open):
                 return probe
+            if probe:
+                gate.end_probe()
 
     async def _paced(self, urgency: int) -> None:
         if not self._pace.take():

@@ -15,7 +15,7 @@ from bulk_delete.events import RateChanged
 from bulk_delete.governor.allowance import Allowance, Stretch
 from bulk_delete.governor.latency import Latency
 
-Reason = Literal["throttled", "latency", "recovered"]
+Reason = Literal["throttled", "latency", "recovered", "asked"]
 
 _UNDER = 0.95
 """Share of what the server accepts that is asked of it: its limit is to be kept, not met."""
@@ -80,7 +80,7 @@ class Governor:
     def __init__(self, ceiling: float) -> None:
         self.ceiling = ceiling
         self.rate = ceiling
-        self._floor = min(ceiling, max(_LEAST_SHARE * ceiling, _LEAST_RATE))
+        self._floor = _floor(ceiling)
         self._allowance = Allowance()
         self._latency = Latency()
         self._good: float | None = None
@@ -132,6 +132,13 @@ class Governor:
         self._close = rate >= _CLOSE * self._bad
         return self._change(now, rate, "throttled", wait_s)
 
+    def limit(self, now: float, ceiling: float) -> None:
+        """Take another ceiling. A rate that had not given way goes along, up or down."""
+        free, self.ceiling = self.rate >= self.ceiling, ceiling
+        self._floor = _floor(ceiling)
+        rate = ceiling if free else min(self.rate, ceiling)
+        self._change(now, rate, "asked", self._wait_s)
+
     def _below(self, good: float, stretch: Stretch) -> float:
         """Choose a rate after a climb from one that was good, for a moment at least."""
         rate = _GOOD * good
@@ -182,3 +189,7 @@ class Governor:
             return None
         told, self._told = (self._told if reason == "recovered" else before), rate
         return RateChanged(reason, round(rate, 3), round(told, 3), round(self.ceiling, 3))
+
+
+def _floor(ceiling: float) -> float:
+    return min(ceiling, max(_LEAST_SHARE * ceiling, _LEAST_RATE))

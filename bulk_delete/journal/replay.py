@@ -140,6 +140,9 @@ class Replay:
                 | events.RateChanged()
                 | events.JobPaused()
                 | events.JobContinued()
+                | events.JobStopping()
+                | events.CanaryStarted()
+                | events.CanaryFinished()
                 | events.ApiRead()
             ):
                 pass

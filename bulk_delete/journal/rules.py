@@ -72,6 +72,9 @@ class Rules:
                 | events.RateChanged()
                 | events.JobPaused()
                 | events.JobContinued()
+                | events.JobStopping()
+                | events.CanaryStarted()
+                | events.CanaryFinished()
                 | events.ApiRead()
                 | events.VerifyProgress()
             ):

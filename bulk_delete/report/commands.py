@@ -5,7 +5,7 @@ import string
 from collections.abc import Iterable
 from dataclasses import fields
 
-from bulk_delete.config import Input, Settings
+from bulk_delete.config import Input, Schedule, Settings
 
 _SAFE = frozenset(string.ascii_letters + string.digits + " ./_-+,:=@%")
 
@@ -32,6 +32,8 @@ def command(
         "--rate": _if_other(settings.limits.rate, known.limits.rate),
         "--settle": _if_other(settings.retry.settle, known.retry.settle),
         "--expect": expect,
+        **_schedule(settings.schedule, known.schedule),
+        "--canary": _if_other(settings.guards.canary, known.guards.canary),
         "--protect": _if_other(settings.guards.protect, known.guards.protect),
         "--protect-action": _if_other(settings.guards.protect_action, known.guards.protect_action),
         "--metrics-file": _if_other(settings.metrics.file, known.metrics.file),
@@ -44,6 +46,8 @@ def command(
             chosen = getattr(settings.input, field.name)
             flags[_flag(field.name)] = _if_other(chosen, getattr(known.input, field.name))
     given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    if settings.guards.canary_wait and not known.guards.canary_wait:
+        given.append("--canary-wait")
     if skip_failed:
         given.append("--skip-failed")
     files = [f"./{word}" if word.startswith("-") and word != "-" else word for word in words]
@@ -67,6 +71,18 @@ def _typed(word: str) -> str:
 
 def _flag(key: str) -> str:
     return f"--{key.replace('_', '-')}"
+
+
+def _schedule(schedule: Schedule, known: Schedule) -> dict[str, object]:
+    longest = _if_other(schedule.max_time, known.max_time)
+    windows = ", ".join(map(str, schedule.windows))
+    return {
+        "--max-time": f"{longest:g}s" if longest else None,
+        "--until": _if_other(schedule.until, known.until),
+        "--window": windows if schedule.windows != known.windows else None,
+        "--outside": _if_other(schedule.outside, known.outside),
+        "--timezone": _if_other(schedule.timezone, known.timezone),
+    }
 
 
 def _if_other(chosen: object, default: object) -> object:

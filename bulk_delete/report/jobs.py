@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bulk_delete.model import Counts, InputFile, Reject, State
 from bulk_delete.plain import printable
-from bulk_delete.plan import Biggest, Figures
 from bulk_delete.report.words import duration, many
+
+if TYPE_CHECKING:  # it loads NumPy, which `status` does without
+    from bulk_delete.plan import Biggest, Figures
 
 _SHOWN_INPUTS = 5
 
@@ -25,7 +27,7 @@ class PlanView:
     inputs: tuple[InputFile, ...]
     fingerprint: str
     counts: Counts
-    biggest: tuple[Biggest, ...]
+    biggest: "tuple[Biggest, ...]"
     ids: Mapping[str, tuple[int, int]]
     rejects: tuple[Reject, ...]
     bad_rows: int
@@ -81,7 +83,7 @@ class Summary:
         }
 
 
-def id_ranges(figures: Figures) -> dict[str, tuple[int, int]]:
+def id_ranges(figures: "Figures") -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest result and run id; nothing for an empty plan."""
     ranges = {"result_id": figures.result_ids, "run_id": figures.run_ids}
     return {name: ids for name, ids in ranges.items() if ids}

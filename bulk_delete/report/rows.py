@@ -4,10 +4,13 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from bulk_delete.model import Pair, Reject, Verdict
 from bulk_delete.plain import printable
-from bulk_delete.plan import Group
+
+if TYPE_CHECKING:  # it loads NumPy, which `status` does without
+    from bulk_delete.plan import Group
 
 _SIGNS = "=+\\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"
 _SIGNS += "\N{FULLWIDTH COMMERCIAL AT}"
@@ -40,7 +43,7 @@ def verdict_rows(verdicts: Iterable[tuple[Pair, Verdict]]) -> Iterator[str]:
         yield csv_line((*pair, verdict.state.value, verdict.reason, status, verdict.detail))
 
 
-def plan_rows(groups: Iterable[Group]) -> Iterator[str]:
+def plan_rows(groups: "Iterable[Group]") -> Iterator[str]:
     """Write results as grouped JSON Lines, at most one batch a line: itself an input."""
     for group in groups:
         for run_ids in group.batches():

@@ -49,7 +49,7 @@ def audit(state: Path, name: str, *, repair: bool) -> report.Audit:
     if not has_started(folder):
         raise unknown_job(name, state)
     try:
-        with folder.locked() if repair else folder.at_rest(), ExitStack() as stack:
+        with folder.locked("repair") if repair else folder.at_rest(), ExitStack() as stack:
             scratch = Scratch(folder.path if repair else None)
             plan = guessed_plan(folder, scratch, stack) or _only_plan(folder, scratch, stack)
             writer = states_writer(scratch, plan)

@@ -13,6 +13,7 @@ from bulk_delete.errors import (
     Interrupted,
     InvalidInput,
     JournalFailed,
+    Stopped,
     gravest,
     out_of_memory,
 )
@@ -117,8 +118,8 @@ def _endings(books: Books, outcome: _Outcome, endings: list[Ending]) -> list[End
     states = books.states
     left = sum(states.get(state, 0) for state in _LEFT)
     if not left:
-        # A signal that came when all was done has ended nothing.
-        endings = [ending for ending in endings if not isinstance(ending, Interrupted)]
+        # A signal or a stop that came when all was done has ended nothing.
+        endings = [ending for ending in endings if not isinstance(ending, Interrupted | Stopped)]
     elif not endings:
         endings = [Bug(f"{left:,} pairs were left without an outcome; report this")]
     if not books.balanced:

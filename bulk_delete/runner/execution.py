@@ -18,8 +18,9 @@ import anyio
 
 from bulk_delete import __version__, events, report
 from bulk_delete.client import Client, clean, open_client
-from bulk_delete.config import ApiKey, Settings
-from bulk_delete.dispatch import Ends, Engine
+from bulk_delete.config import ApiKey, Schedule, Settings
+from bulk_delete.control import End
+from bulk_delete.dispatch import Ends, Engine, Recorder
 from bulk_delete.errors import (
     Bug,
     Ending,
@@ -33,14 +34,20 @@ from bulk_delete.folder import write_whole
 from bulk_delete.journal.opening import Mended
 from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
+from bulk_delete.runner.canary import Canary, Witness
 from bulk_delete.runner.closing import close_books
 from bulk_delete.runner.following import Follower
+from bulk_delete.runner.heeding import Heeding
+from bulk_delete.runner.holding import Holds
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.metering import Meter
 from bulk_delete.runner.order import Order
+from bulk_delete.runner.posting import Post
 from bulk_delete.runner.shield import Shield
 from bulk_delete.runner.standings import Standings
+from bulk_delete.runner.timekeeping import Clocks, TimeKeeper
 from bulk_delete.runner.watching import Gauge, Recording, Watcher
+from bulk_delete.schedule import Timetable
 from bulk_delete.signals import obeyed
 from bulk_delete.store import Plan
 from bulk_delete.throttle import Throttle
@@ -77,14 +84,42 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
     folder, plan, settings = job.folder, job.intake.plan, job.order.settings
     started = time.monotonic()
     _warn(job, key, watcher)
-    async with open_client(settings.api, key, settings.limits.concurrency) as client:
+    post = Post(job, key)
+    async with (
+        open_client(settings.api, key, settings.limits.concurrency) as client,
+        post.open(watcher),
+    ):
         _list_leftover(job, job.leftover.before)
         write_whole(folder.plan(plan.figures.fingerprint), plan.raw())
         journal = Journal(folder.journal, folder.mark, job.history.end)
-        execution = str(uuid.uuid4())
+        execution = folder.execution
         endings: list[Ending] = []
         standings = Standings(job.todo.plan.figures.runs, job.todo.doubted)
-        engine, gauge = _engine(job, client, journal, standings, watcher, endings)
+        recording = Recording(journal, standings, watcher)
+        witness = Witness(recording) if settings.guards.canary else None
+        engine, holds, throttle, gauge = _engine(
+            job, client, journal, witness or recording, standings, watcher, endings
+        )
+        heeding = Heeding(
+            folder,
+            engine,
+            holds,
+            throttle,
+            gauge,
+            post,
+            recording.record_job,
+            watcher,
+            settings.limits.grace,
+        )
+        timekeeper = TimeKeeper(
+            Timetable(settings.schedule, job.order.begun),
+            Clocks(wall=time.time, steady=time.monotonic),
+            engine,
+            holds,
+            throttle,
+            settings.api.timeout,
+            recording.record_job,
+        )
         followed = Follower(folder, journal, job.history, job.states, job.scratch)
         async with anyio.create_task_group() as house, followed as follower:
             house.start_soon(journal.serve)
@@ -93,12 +128,14 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                     await _open_books(job, journal, execution, key, approved_by)
                     _list_leftover(job, job.leftover.plan)
                     folder.forget_before(plan.figures.fingerprint)
-                    await _send(job, engine, gauge, watcher, follower)
+                    canary = _canary(job, engine, witness, heeding)
+                    await _send(job, engine, gauge, watcher, heeding, timekeeper, follower, canary)
                     await journal.durable()
                 except JournalFailed as failure:
                     endings.append(failure)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the books are closed
                     endings.append(_unforeseen(error, key, watcher))
+                heeding.close()
                 seconds = round(time.monotonic() - started, 3)
                 summary = await close_books(
                     job, journal, follower, execution, standings, endings, seconds
@@ -106,6 +143,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
                 await journal.close()
             house.cancel_scope.cancel()
         journal.release()
+        post.end(End(summary.outcome, summary.exit_code, summary.reason))
     return summary
 
 
@@ -178,6 +216,17 @@ def _limits(order: Order) -> dict[str, bool | int | float | str]:
         "attempts": settings.retry.attempts,
         "settle": settings.retry.settle,
         "max_failures": str(settings.limits.max_failures),
+        **_times(settings.schedule),
+    }
+
+
+def _times(schedule: Schedule) -> dict[str, float | str]:
+    return {
+        **({"max_time_s": schedule.max_time} if schedule.max_time else {}),
+        **({"until": str(schedule.until)} if schedule.until else {}),
+        **({"windows": ", ".join(map(str, schedule.windows))} if schedule.windows else {}),
+        **({"outside": schedule.outside} if schedule.windows else {}),
+        **({"timezone": schedule.timezone} if schedule.timezone else {}),
     }
 
 
@@ -185,10 +234,11 @@ def _engine(
     job: Job,
     client: Client,
     journal: Journal,
+    recorder: Recorder,
     standings: Standings,
     watcher: Watcher,
     endings: list[Ending],
-) -> tuple[Engine, Gauge]:
+) -> tuple[Engine, Holds, Throttle, Gauge]:
     """Put the engine on its ends; it adds to `endings` what ends it early."""
     settings = job.order.settings
     throttle = throttle_of(settings, job.history)
@@ -200,7 +250,7 @@ def _engine(
     ends = Ends(
         transport=meter or client,
         pace=throttle,
-        recorder=Recording(journal, standings, watcher),
+        recorder=recorder,
         past=job.states,
         shield=shield,
         clock=time.monotonic,
@@ -210,7 +260,10 @@ def _engine(
     workers = min(settings.limits.concurrency, max(1, job.todo.plan.figures.results))
     limits = replace(settings.limits, concurrency=workers)
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
-    return engine, Gauge(engine, throttle, standings, job.todo.plan.figures, time.monotonic, meter)
+    holds = Holds(engine)
+    figures = job.todo.plan.figures
+    gauge = Gauge(engine, holds, throttle, standings, journal, figures, time.monotonic, meter)
+    return engine, holds, throttle, gauge
 
 
 def throttle_of(settings: Settings, history: History) -> Throttle:
@@ -224,16 +277,44 @@ def throttle_of(settings: Settings, history: History) -> Throttle:
 
 
 async def _send(
-    job: Job, engine: Engine, gauge: Gauge, watcher: Watcher, follower: Follower
+    job: Job,
+    engine: Engine,
+    gauge: Gauge,
+    watcher: Watcher,
+    heeding: Heeding,
+    timekeeper: TimeKeeper,
+    follower: Follower,
+    canary: Canary | None,
 ) -> None:
+    timekeeper.begin()
+    await heeding.begin()
     try:
         async with anyio.create_task_group() as side:
             side.start_soon(_show, gauge, watcher)
+            side.start_soon(heeding.serve)
+            side.start_soon(timekeeper.serve)
             side.start_soon(follower.follow)
-            await engine.run(job.todo.plan.lanes())
+            if canary:
+                await engine.run(canary.rest(), first=canary.fly)
+            else:
+                await engine.run(job.todo.plan.lanes())
             side.cancel_scope.cancel()
     finally:
         watcher.show(gauge.read())
+
+
+def _canary(job: Job, engine: Engine, witness: Witness | None, heeding: Heeding) -> Canary | None:
+    guards = job.order.settings.guards
+    if guards.canary is None or witness is None:
+        return None
+    go_on = report.command("continue", (job.name,), Settings(state=job.order.settings.state))
+
+    async def wait(why: str) -> None:
+        await heeding.pause_for("the canary", f"{why}; to go on: {go_on}")
+
+    return Canary(
+        job.todo.plan, guards.canary, engine, witness, wait if guards.canary_wait else None
+    )
 
 
 async def _show(gauge: Gauge, watcher: Watcher) -> None:

@@ -13,6 +13,7 @@ from bulk_delete.errors import InvalidInput, JournalFailed
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.opening import Mended
 from bulk_delete.journal.replay import History
+from bulk_delete.lock import Waiting, in_silence
 from bulk_delete.model import InputFile
 from bulk_delete.runner.intake import (
     Intake,
@@ -69,14 +70,21 @@ class Job:
 
 
 @contextlib.contextmanager
-def open_job(order: Order, state: Path) -> Iterator[Job]:
-    """Hold the job, read its inputs and open its journal. Raises what ends before a call."""
+def open_job(order: Order, state: Path, waiting: Waiting = in_silence) -> Iterator[Job]:
+    """Hold the job, read its inputs and open its journal. Raises what ends before a call.
+
+    `waiting` is told for whom it waits.
+    """
     check_order(order)
     name = job_name(order)
     if name is None:
         raise InvalidInput("give --name: neither standard input nor several inputs name a job")
     folder = JobFolder(state, name)
-    with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
+    with (
+        folder.locked(wait_s=order.wait_s, waiting=waiting),
+        _scratch(folder) as scratch,
+        ExitStack() as stack,
+    ):
         intake, protection = take_in(order, folder, scratch, stack, must_list=True)
         found = read_journal(folder, intake.plan, scratch, stack)
         todo = subtract(intake, found.states, None, skip_failed=order.skip_failed, stack=stack)
@@ -84,13 +92,18 @@ def open_job(order: Order, state: Path) -> Iterator[Job]:
 
 
 @contextlib.contextmanager
-def open_saved_job(order: Order, state: Path) -> Iterator[Job]:
+def open_saved_job(order: Order, state: Path, waiting: Waiting = in_silence) -> Iterator[Job]:
     """Open a job by its saved plan. Raises InvalidInput when there is none."""
+    check_order(order)
     name = order.job or ""
     folder = JobFolder(state, name)
     if not has_started(folder):
         raise unknown_job(name, state)
-    with folder.locked(), _scratch(folder) as scratch, ExitStack() as stack:
+    with (
+        folder.locked(wait_s=order.wait_s, waiting=waiting),
+        _scratch(folder) as scratch,
+        ExitStack() as stack,
+    ):
         guess = guessed_plan(folder, scratch, stack)
         found = read_journal(folder, guess, scratch, stack)
         history = found.history

@@ -68,6 +68,10 @@ class Standings:
             case events.BatchReopened():
                 self._move(count, _IN_DOUBT, _UNSENT)
 
+    def take_back(self, runs: int) -> None:
+        """Count runs as unsent that were taken for deleted."""
+        self._move(runs, _DELETED, _UNSENT)
+
     def _sent(self, batch: Batch) -> None:
         self.calls += 1
         clear = len(batch.run_ids) - len(batch.doubted)

@@ -75,7 +75,7 @@ def verify(
         raise unknown_job(name, state)
     room_for_files(settings.limits.concurrency)
     try:
-        with folder.locked(), ExitStack() as stack:
+        with folder.locked("verify"), ExitStack() as stack:
             scratch = Scratch(folder.path)
             found = read_journal(folder, guessed_plan(folder, scratch, stack), scratch, stack)
             tell_mended(found.mended, watcher)

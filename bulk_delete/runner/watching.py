@@ -13,8 +13,10 @@ from bulk_delete.journal.writer import Journal
 from bulk_delete.metrics import NO_TALLY, Tally
 from bulk_delete.model import Batch, State
 from bulk_delete.plan import Figures
+from bulk_delete.runner.holding import Holds
 from bulk_delete.runner.metering import Meter
 from bulk_delete.runner.standings import Standings
+from bulk_delete.schedule import Shut
 from bulk_delete.throttle import Throttle
 
 _RATE_OVER_S = 10.0
@@ -27,9 +29,10 @@ class Progress:
 
     `runs` counts the planned ones by state; `eta_s` is None when nothing moves; `held_s` is how
     much longer every call is held; `lowered_to` is the rate in calls per second where it has given
-    way; `trouble` is the last refusal or failure. `pace` and `limit` are calls per second,
-    `throttled_s` is for how long the API has held every call; `tally` is kept where it is asked
-    for.
+    way; `trouble` is the last refusal or failure. `outage`: calls are held as nobody answers.
+    `paused`: an operator holds them; `shut`: they are outside their windows. `lines` is how far
+    the journal had come. `pace` and `limit` are calls per second, `throttled_s` is for how long
+    the API has held every call; `tally` is kept where it is asked for.
     """
 
     planned: int
@@ -43,6 +46,10 @@ class Progress:
     lowered_to: float | None
     stopping: str | None
     trouble: str
+    paused: bool = False
+    outage: bool = False
+    shut: Shut | None = None
+    lines: int | None = None
     pace: float = 0.0
     limit: float = 0.0
     throttled_s: float = 0.0
@@ -78,6 +85,9 @@ _JOB_LEVELS: dict[type[events.Event], str] = {
     events.RateChanged: "info",
     events.JobPaused: "warning",
     events.JobContinued: "warning",
+    events.JobStopping: "warning",
+    events.CanaryStarted: "info",
+    events.CanaryFinished: "info",
     events.ApiRead: "info",
 }
 
@@ -110,9 +120,18 @@ class Recording:
             fields |= {"result_id": batch.result_id, "runs": len(runs)}
             self._watcher.log(level, fields.pop("event"), fields)
 
+    def record_back(self, event: events.BatchReopened) -> None:
+        """Take back that runs are deleted."""
+        self._journal.write(event)
+        self._standings.take_back(len(event.run_ids))
+        self._tell(event)
+
     def record_pairs(self, event: events.OfPairs) -> None:
         self._journal.write(event)
         self._standings.take_pairs(event)
+        self._tell(event)
+
+    def _tell(self, event: events.OfPairs) -> None:
         fields = msgspec.to_builtins(event)
         fields["runs"] = len(fields.pop("run_ids"))
         self._watcher.log("warning", fields.pop("event"), fields)
@@ -127,17 +146,20 @@ class Gauge:
     def __init__(
         self,
         engine: Engine,
+        holds: Holds,
         throttle: Throttle,
         standings: Standings,
+        journal: Journal,
         plan: Figures,
         clock: Callable[[], float],
         meter: Meter | None = None,
     ) -> None:
         self._meter = meter
         self._engine = engine
+        self._holds = holds
         self._throttle = throttle
-        self._ceiling = throttle.per_second
         self._standings = standings
+        self._journal = journal
         self._clock = clock
         self._planned = plan.runs
         self._batches = plan.calls
@@ -158,7 +180,7 @@ class Gauge:
         since, calls, done = self._seen[0]
         span = max(now - since, 1e-9)
         pace = (useful - done) / span
-        rate = self._throttle.per_second
+        rate, still = self._throttle.per_second, self._engine.is_paused
         ending = self._engine.endings[0] if self._engine.endings else None
         return Progress(
             planned=self._planned,
@@ -167,13 +189,17 @@ class Gauge:
             retries=retries,
             in_flight=self._engine.in_flight,
             calls_per_s=(sent - calls) / span,
-            eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 else None,
+            eta_s=max(self._batches - useful, left > 0) / pace if pace > 0 and not still else None,
             held_s=self._throttle.held_s,
-            lowered_to=rate if rate < self._ceiling else None,
+            lowered_to=rate if rate < self._throttle.limit.per_second else None,
             stopping=ending.reason if ending else None,
             trouble=self._engine.trouble,
+            paused=self._holds.asked,
+            outage=self._engine.is_held,
+            shut=self._holds.shut,
+            lines=self._journal.end.lines,
             pace=rate,
-            limit=self._ceiling,
+            limit=self._throttle.limit.per_second,
             throttled_s=self._throttle.paused_s,
             tally=self._meter.tally if self._meter else NO_TALLY,
         )

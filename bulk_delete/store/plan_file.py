@@ -99,6 +99,15 @@ class Plan:
             few = index.ends - index.starts <= MAX_BATCH
             yield from self._groups_of(Index(*(numbers[few] for numbers in index)))
 
+    def fewest(self, results: int) -> list[Group]:
+        """Return so many of the results that have the fewest runs, the smallest first."""
+        best = Index(*(np.zeros(0, np.uint64) for _ in Index._fields))
+        for index in self._index(_INDEX_AT_ONCE):
+            both = Index(*map(np.concatenate, zip(best, index, strict=True)))
+            order = np.lexsort((both.result_ids, both.ends - both.starts))[:results]
+            best = Index(*(numbers[order] for numbers in both))
+        return list(self._groups_of(best))
+
     def keep(self, wanted: Callable[[Columns], Mask]) -> "Plan":
         """Make the plan of the pairs for which `wanted` holds. Raises ScratchError."""
         writer = PlanWriter(self._scratch)

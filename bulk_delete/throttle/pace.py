@@ -46,6 +46,17 @@ class Pace:
         if self._waiting:
             self._waiting.cancel()
 
+    async def renew(self, per_second: float, *, single: bool) -> None:
+        """Go on at another rate, with no wait left that belongs to a much slower one.
+
+        The next call comes no sooner than one may at the new rate.
+        """
+        self.change(per_second, single=single)
+        if not self._bucket.has_capacity(0):
+            size = self._bucket.max_rate
+            self._bucket = AsyncLimiter(size, size / _SECOND)
+            await self._bucket.acquire(size)  # does not wait: it is empty
+
     def free(self, calls: int = 1) -> bool:
         """Tell whether so many calls need not wait."""
         return self._bucket.has_capacity(_cost(calls, self.per_second))

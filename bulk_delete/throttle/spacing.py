@@ -21,3 +21,7 @@ class Spacing:
         leaves_at = max(now, self._next - LEEWAY_S)
         self._next = max(self._next, leaves_at) + 1 / per_second
         return leaves_at - now
+
+    def change(self, now: float, per_second: float) -> None:
+        """Let the next call wait no longer than one does at another rate."""
+        self._next = min(self._next, now + 1 / per_second)

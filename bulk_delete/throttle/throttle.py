@@ -20,8 +20,9 @@ from bulk_delete.model import (
 )
 from bulk_delete.throttle.line import Line
 from bulk_delete.throttle.pace import Pace
+from bulk_delete.throttle.slowest import Slowest
 from bulk_delete.throttle.spacing import Spacing
-from bulk_delete.throttle.window import Window
+from bulk_delete.throttle.window import Tally, Window
 
 _HANDFUL = 1000
 """From this rate on turns are taken by the millisecond's worth: one at a time costs 3 µs each."""
@@ -38,17 +39,21 @@ class Throttle:
         self, rate: Rate, *, adaptive: bool = False, used: Iterable[tuple[float, int]] = ()
     ) -> None:
         self._now = asyncio.get_running_loop().time  # anyio's takes 1.5 µs, and each call asks
+        self.limit = rate
         self._pace = Pace(rate.per_second)
-        self._windows = [Window(limit) for limit in (rate, *rate.also) if limit.period > 1]
-        before = list(used)
-        for window in self._windows:
-            window.used(self._now(), before)
+        before = sorted(used, reverse=True)
+        self._windows = self._windows_of(rate, before)
+        self._tally = Tally()
+        for age, calls in before:
+            self._tally.add(self._now() - age, calls)
         self._governor = Governor(rate.per_second) if adaptive else None
         self._spacing = Spacing()
+        self._slowest = Slowest()
         self._line = Line(self._turn, self._give_back)
         self._turns = 0
         self._handful = self._most_in_hand()
         self._held_until = float("-inf")
+        self._sleeping: anyio.CancelScope | None = None
         self._paused_s = 0.0
 
     @property
@@ -64,6 +69,11 @@ class Throttle:
         return max(0.0, self._held_until - now, full)
 
     @property
+    def slowest_s(self) -> float:
+        """Return how long the slowest call of the last minutes took."""
+        return self._slowest.lately(self._now())
+
+    @property
     def paused_s(self) -> float:
         """Return for how many seconds pauses have held every call so far."""
         return self._paused_s - max(0.0, self._held_until - self._now())
@@ -73,6 +83,29 @@ class Throttle:
         now = self._now()
         self._paused_s += max(0.0, now + seconds - max(now, self._held_until))
         self._held_until = max(self._held_until, now + seconds)
+
+    async def change(self, rate: Rate) -> RateChanged:
+        """Keep to another limit from now on; who waits is reckoned anew. Return what changed.
+
+        Longer limits count what was called before. A rate that has given way stays below the new
+        limit, if it was so.
+        """
+        now, before = self._now(), self._pace.per_second
+        per_second = rate.per_second
+        if self._governor:
+            self._governor.limit(now, per_second)
+            per_second = self._governor.rate
+        self.limit = rate
+        self._windows = self._windows_of(rate, self._tally.ages(now))
+        self._spacing.change(now, per_second)
+        self._turns = 0
+        await self._pace.renew(per_second, single=per_second < rate.per_second)
+        self._handful = self._most_in_hand()
+        if self._sleeping:
+            self._sleeping.cancel()
+        return RateChanged(
+            "asked", round(per_second, 3), round(before, 3), round(rate.per_second, 3)
+        )
 
     def take(self) -> bool:
         """Take a turn that is in hand; return whether there was one."""
@@ -101,8 +134,9 @@ class Throttle:
     def note(self, fact: Fact | Found | Visible, seconds: float) -> RateChanged | None:
         """Learn from a call's reply and the seconds that it took; return what changed, if told.
 
-        Nothing is learnt of a rate that is not adaptive.
+        A rate that is not adaptive never changes by it.
         """
+        self._slowest.add(self._now(), seconds)
         if self._governor is None:
             return None
         match fact:
@@ -121,6 +155,13 @@ class Throttle:
             self._handful = self._most_in_hand()
         return change
 
+    def _windows_of(self, rate: Rate, used: Iterable[tuple[float, int]]) -> list[Window]:
+        windows = [Window(limit) for limit in (rate, *rate.also) if limit.period > 1]
+        before = list(used)
+        for window in windows:
+            window.used(self._now(), before)
+        return windows
+
     def _most_in_hand(self) -> int:
         return 1 if self._windows else max(1, int(self._pace.per_second / _HANDFUL))
 
@@ -131,8 +172,9 @@ class Throttle:
 
     async def _turn(self) -> None:
         while True:
-            while self._is_held():  # noqa: ASYNC110 - a pause may grow while one waits
-                await anyio.sleep(self.held_s)
+            while self._is_held():  # a pause may grow while one waits, or a limit go
+                with anyio.CancelScope() as self._sleeping:
+                    await anyio.sleep(self.held_s)
             if self._turns == 1 and self._pace.idle():
                 self._turns = 0  # the bucket has that one, too
             if not self._turns:
@@ -143,8 +185,10 @@ class Throttle:
 
     def _taken(self) -> None:
         self._turns -= 1
+        now = self._now()
+        self._tally.add(now)
         for window in self._windows:
-            window.add(self._now())
+            window.add(now)
 
     def _give_back(self) -> None:
         self._turns += 1

@@ -1,12 +1,15 @@
 """A limit on a longer period as a whole, of which no part may hold more calls than it says."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from bulk_delete.config import Rate
 
 _SLOTS = 1000
 """Slots per period: calls in one are counted together, as if all came at its end."""
+
+_LONGEST_S = 3600
+"""The longest period that a limit may have."""
 
 
 class Window:
@@ -50,3 +53,22 @@ class Window:
 
     def _over(self, slot: int) -> float:
         return (slot + 1 + _SLOTS) * self._width
+
+
+class Tally:
+    """The calls of the last hour by second, for a limit that comes later on."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[list[int]] = deque(maxlen=_LONGEST_S + 1)
+
+    def add(self, now: float, calls: int = 1) -> None:
+        second = int(now)
+        if self._seconds and self._seconds[-1][0] >= second:
+            self._seconds[-1][1] += calls
+        else:
+            self._seconds.append([second, calls])
+
+    def ages(self, now: float) -> Iterator[tuple[float, int]]:
+        """Yield ages in seconds, and calls; those of a second as if all came at its end."""
+        for second, calls in self._seconds:
+            yield max(0.0, now - second - 1), calls

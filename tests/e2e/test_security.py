@@ -68,7 +68,7 @@ def test_all_is_for_its_owner_alone(command: Command, sandbox: Running) -> None:
         journal.write_bytes(b"".join([lines[0], *lines[2:]]))
         step(0, "audit", "runs", "--repair")
     assert {path.partition(".")[0] for path in seen} == {
-        *("journal", "lock", "plan", "summary"),
+        *("journal", "lock", "plan", "status", "summary"),
         *("rejects", "failed", "unknown", "still-there"),
     }
 

@@ -1,0 +1,130 @@
+"""Asking something of a job from another terminal, and waiting for its answer.
+
+Imports nothing large: who steers is in a hurry.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bulk_delete.config import Rate
+from bulk_delete.control import Ask, Control, UnreadableError, change, read_control, whoever_asks
+from bulk_delete.errors import InvalidInput
+from bulk_delete.folder import JobFolder
+from bulk_delete.plain import printable
+from bulk_delete.report import Answer, AnsweredOrder
+from bulk_delete.runner.overview import Running, has_begun, jobs_in, running
+
+ANSWER_S = 2.0
+LOOK_EVERY_S = 0.05
+_MOST_REASON = 500
+_SHOWN_JOBS = 10
+
+
+class Steering:
+    """Speaks to one job. Raises InvalidInput where there is none, and where it cannot be asked."""
+
+    def __init__(self, state: Path, job: str, reason: str) -> None:
+        self._folder = JobFolder(state, job)
+        self._reason = printable(reason.strip())[:_MOST_REASON]
+        try:
+            self._running = running(self._folder)
+            known = self._running is not None or has_begun(self._folder)
+        except OSError as error:
+            raise InvalidInput(
+                f"{self._folder.path}: cannot be looked into: {error.strerror}"
+            ) from None
+        if not known:
+            raise InvalidInput(f"there is no job {job!r} in {state}{_others(state)}")
+        if self._running and self._running.holder.doing != "run":
+            holder = self._running.holder
+            raise InvalidInput(
+                f"job {job!r} is in the hands of `bulk-delete {holder.doing}` ({holder}), which "
+                f"takes no orders; kill -TERM {holder.pid} ends it"
+            )
+
+    def pause(self) -> Answer:
+        """Ask for a pause; of a job that does not run, its next start is asked."""
+        ask = self._ask()
+        return self._put("pause", lambda now: _replaced(now, pause=now.pause or ask))
+
+    def go_on(self) -> Answer:
+        """End a pause. Raises InvalidInput when there is none."""
+        ask = self._ask()
+        try:
+            if not read_control(self._folder.control).pause:
+                raise InvalidInput(
+                    f"job {self._folder.job!r} is not paused; `bulk-delete status "
+                    f"{self._folder.job}` tells how it stands"
+                )
+        except UnreadableError:
+            pass  # it is written anew
+        return self._put("continue", lambda now: _replaced(now, pause=None, went_on=ask))
+
+    def stop(self) -> Answer:
+        """Ask a running job to drain and end. Raises InvalidInput when it does not run."""
+        ask = self._ask(self._must_run("there is nothing to stop").holder.execution)
+        return self._put("stop", lambda now: _replaced(now, stop=ask))
+
+    def change_rate(self, rate: Rate) -> Answer:
+        """Give a running job another limit. Raises InvalidInput when it does not run."""
+        text = str(rate).replace(", ", ",")
+        cure = f"`bulk-delete resume {self._folder.job} --rate {text}` goes on with it so"
+        ask = self._ask(self._must_run(cure).holder.execution, text)
+        return self._put("rate", lambda now: _replaced(now, rate=ask))
+
+    def _must_run(self, cure: str) -> Running:
+        if self._running is None:
+            raise InvalidInput(f"job {self._folder.job!r} does not run; {cure}")
+        return self._running
+
+    def _ask(self, execution: str | None = None, rate: str | None = None) -> Ask:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return Ask(printable(whoever_asks()), at, self._reason, execution, rate)
+
+    def _put(self, order: AnsweredOrder, asked: Callable[[Control], Control]) -> Answer:
+        try:
+            control = change(self._folder.control, asked)
+        except OSError as error:
+            raise InvalidInput(
+                f"{self._folder.control}: cannot be written: {error.strerror}; "
+                "be the user who runs the job"
+            ) from None
+        return self._answer(order, control.n)
+
+    def _answer(self, order: AnsweredOrder, n: int) -> Answer:
+        """Wait a little for the job to have heard it."""
+        job = self._folder.job
+        for _ in range(round(ANSWER_S / LOOK_EVERY_S)):
+            now = running(self._folder)
+            if now is None:
+                return Answer(job, order, runs=False, ended=self._running is not None)
+            live = now.live
+            if live is None or live.state == "starting":
+                return Answer(job, order, runs=True, state="starting")
+            if live.heard >= n or live.state == "closing":
+                return Answer(
+                    job=job,
+                    order=order,
+                    runs=True,
+                    state=live.state,
+                    in_flight=live.in_flight,
+                    limit=live.limit,
+                    lowered_to=live.lowered_to,
+                    paused_by=live.paused.by if live.paused else None,
+                )
+            time.sleep(LOOK_EVERY_S)
+        return Answer(job, order, runs=True)
+
+
+def _replaced(control: Control, **asked: Ask | None) -> Control:
+    return msgspec.structs.replace(control, **asked)
+
+
+def _others(state: Path) -> str:
+    jobs = [folder.job for folder in jobs_in(state) if has_begun(folder)]
+    more = f" and {len(jobs) - _SHOWN_JOBS} more" if len(jobs) > _SHOWN_JOBS else ""
+    return f"; there are: {', '.join(jobs[:_SHOWN_JOBS])}{more}" if jobs else "; there is none"

@@ -67,10 +67,14 @@ def test_waiting_in_vain(command: Command, sandbox: Running) -> None:
         first = started(command, api)
         command.run("pause", "runs")
         words = ("run", "runs.csv", "--yes", "--base-url", api.url)
-        at_once, later = command.run(*words), command.run(*words, "--wait", "100ms")
+        at_once = command.run(*words)
+        later = command.run(*words, "--wait", "100ms", "--log-format", "json")
         assert (at_once.returncode, later.returncode) == (7, 7)
         assert f"already running (pid {first.pid} on " in at_once.stderr
-        assert f"still running (pid {first.pid} on " in later.stderr
+        waiting, error = map(json.loads, later.stderr.splitlines())
+        assert (waiting["event"], error["event"]) == ("job.waiting", "error")
+        assert waiting["holder"].startswith(f"pid {first.pid} on ")
+        assert f"still running (pid {first.pid} on " in error["reason"]
         assert command.run("stop", "runs").returncode == 0
         assert finish(first)[0] == 3
 

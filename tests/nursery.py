@@ -28,7 +28,10 @@ LOADED = (
     "bulk_delete.cli.rehearsal",
     "bulk_delete.cli.sending",
     "bulk_delete.cli.verifying",
+    "bulk_delete.cli.watching",
+    "bulk_delete.runner.check",
     "bulk_delete.runner.doubts",
+    "bulk_delete.runner.steering",
     "uvloop",
 )
 _LOADED_WITH = {"PYTHONWARNINGS": "error", "SSL_CERT_FILE": os.devnull}

@@ -103,6 +103,18 @@ def test_every_job_file_has_guards(tmp_path: Path, name: str) -> None:
     assert read_job_file(path).settings.guards.max_runs
 
 
+def test_what_is_commented_out_may_be_put_into_force(tmp_path: Path) -> None:
+    """The settings that the nightly job only offers load as they stand."""
+    text = (CRON / "nightly.toml").read_text(encoding="utf-8")
+    path = tmp_path / "nightly.toml"
+    path.write_text(re.sub(r"(?m)^# (?=\[|\w+ = )", "", text))
+    settings = read_job_file(path).settings
+    assert settings.metrics.file == Path("/var/lib/prometheus/node-exporter/{job}.prom")
+    assert settings.notify.start
+    assert settings.notify.success
+    assert settings.notify.failure
+
+
 # Pages
 
 

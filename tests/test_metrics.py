@@ -24,6 +24,7 @@ EXECUTION = Execution(
     pace=5.0,
     limit=10.0,
     throttled_s=2.5,
+    held={"operator": True, "outage": False},
     tally=Tally(
         {Call("delete", "204"): 7, Call("read", "200"): 1},
         Latency((6, *(0,) * (len(BUCKETS) - 1), 2), 130.5),
@@ -60,6 +61,8 @@ def test_what_an_execution_tells(tmp_path: Path) -> None:
         "bulk_delete_calls_total{kind=read,status=200}": 1,
         "bulk_delete_retries_total": 4,
         "bulk_delete_throttled_seconds_total": 2.5,
+        "bulk_delete_held{by=operator}": 1,
+        "bulk_delete_held{by=outage}": 0,
         "bulk_delete_calls_in_flight": 2,
         "bulk_delete_pace_calls_per_second": 5,
         "bulk_delete_pace_limit_calls_per_second": 10,

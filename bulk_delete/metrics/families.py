@@ -38,6 +38,9 @@ def of_execution(now: Execution) -> list[Metric]:
     )
     for (kind, status), count in sorted(now.tally.calls.items()):
         calls.add_metric([*job, kind, status], count)
+    held = _gauge("bulk_delete_held", "1 while no call may leave, by what holds them.", "by")
+    for by, holds in now.held.items():
+        held.add_metric([*job, by], int(holds))
     return [
         _one(now.job, "bulk_delete_running", "1 while an execution runs.", int(now.running)),
         _one(
@@ -62,6 +65,7 @@ def of_execution(now: Execution) -> list[Metric]:
         rows,
         runs,
         calls,
+        held,
         _counter(
             now.job,
             "bulk_delete_retries",

@@ -37,7 +37,8 @@ class Execution:
     """An execution at a moment, or at its end. Moments are seconds since 1970.
 
     `rows` tells where each row of the input went, `runs` counts the planned ones by state; `pace`
-    and `limit` are calls per second; `throttled_s` is for how long the API held all calls.
+    and `limit` are calls per second; `throttled_s` is for how long the API held all calls. `held`
+    tells by word what may hold them, and whether it does.
     """
 
     job: str
@@ -52,6 +53,7 @@ class Execution:
     pace: float
     limit: float
     throttled_s: float
+    held: Mapping[str, bool]
     tally: Tally
 
 

@@ -112,6 +112,11 @@ class Keeper:
                 pace=latest.pace,
                 limit=latest.limit,
                 throttled_s=latest.throttled_s,
+                held={
+                    "operator": running and latest.paused,
+                    "schedule": running and latest.shut is not None,
+                    "outage": running and latest.outage,
+                },
                 tally=latest.tally,
             )
         )

@@ -34,10 +34,12 @@ from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.ledger import DONE, among
 from bulk_delete.model import State, Verdict
-from bulk_delete.runner.execution import room_for_files, tell_mended, throttle_of
+from bulk_delete.runner.assembly import throttle_of
+from bulk_delete.runner.execution import room_for_files
 from bulk_delete.runner.intake import check_target
 from bulk_delete.runner.leftover import listed
 from bulk_delete.runner.names import unknown_job
+from bulk_delete.runner.opening import tell_mended
 from bulk_delete.runner.record import guessed_plan, has_started, read_journal
 from bulk_delete.runner.standings import Standings
 from bulk_delete.runner.watching import Recording, Watcher

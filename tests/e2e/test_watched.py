@@ -25,6 +25,7 @@ Running = Callable[..., AbstractContextManager[Sandbox]]
 PAIRS = World.made(results=30, runs=700, seed=3).pairs()
 EXIT_CODE = "bulk_delete_last_exit_code"
 SUCCESS = "bulk_delete_last_success_timestamp_seconds"
+HELD = "bulk_delete_held{by=operator}"
 
 
 def world() -> World:
@@ -132,6 +133,10 @@ def test_while_it_runs_and_when_it_is_interrupted(command: Command, sandbox: Run
         wait_until(lambda: metrics(command).get("bulk_delete_runs{state=deleted}", 0) > 0)
         running = metrics(command)
         assert start(command, api).returncode == 7
+        assert command.run("pause", "runs").returncode == 0
+        wait_until(lambda: metrics(command)[HELD] == 1)
+        assert command.run("continue", "runs").returncode == 0
+        wait_until(lambda: metrics(command)[HELD] == 0)
         wait_for_calls(api, len(api.calls) + 2)
         overlapped = metrics(command)
         child.send_signal(signal.SIGTERM)

@@ -61,6 +61,7 @@ class JobFolder:
         self.lock = self.path / "lock"
         self.control = self.path / "control.json"
         self.live = self.path / "status.json"
+        self.refused = self.path / "refused.json"
         self.execution = str(uuid.uuid4())
         """Names what this process does under the lock."""
 
@@ -69,12 +70,12 @@ class JobFolder:
         return self.path / f"plan.{fingerprint[:16]}.bin"
 
     def forget_before(self, fingerprint: str) -> None:
-        """Remove the plans but this one, and the summary: they told of an execution before.
+        """Remove the plans but this one, and what told of an execution or a start before.
 
         Raises JournalFailed.
         """
         stale = [path for path in self.path.glob("plan.*") if path != self.plan(fingerprint)]
-        for path in (*stale, self.summary):
+        for path in (*stale, self.summary, self.refused):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

@@ -153,7 +153,7 @@ def run(
     if dry_run:
         show_plan(order, state, save=None, as_json=as_json)
         return 0
-    beacon = light(order)
+    beacon = light(order, state)
     key = _key(settings)
     with open_job(order, state, waiting_for(quiet=quiet)) as job:
         by = approved(job, yes=yes, quiet=quiet)
@@ -212,9 +212,10 @@ def resume(
     name, settings, job_file = job_of(job_name, given)
     skip_failed = skip_failed or (job_file is not None and job_file.skip_failed)
     order = Order((), settings, name, None, skip_failed, job_file, wait_s=wait_s)
-    beacon = light(order)
+    state = state_of(settings)
+    beacon = light(order, state)
     key = _key(settings)
-    with open_saved_job(order, state_of(settings), waiting_for(quiet=quiet)) as job:
+    with open_saved_job(order, state, waiting_for(quiet=quiet)) as job:
         show_rest(job, quiet=quiet)
         summary = send(job, key, "resume", quiet=quiet, beacon=beacon)
     return show_end(summary, quiet=quiet, as_json=as_json)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,9 +16,9 @@ from bulk_delete.runner.watching import Progress, Watcher
 from bulk_delete.signals import ending
 
 
-def light(order: Order) -> Beacon:
+def light(order: Order, state: Path) -> Beacon:
     """Show this start of a job outside, until the command ends. Raises InvalidInput."""
-    beacon = Beacon(order, _log_of(order.settings.log), os.environ)
+    beacon = Beacon(order, state, _log_of(order.settings.log), os.environ)
     context = click.get_current_context()
     context.with_resource(beacon)
     context.ensure_object(Found).beacons.append(beacon)

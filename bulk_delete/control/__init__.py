@@ -1,10 +1,12 @@
-"""What passes between a running job and other terminals, as two small files in its folder.
+"""What passes between a job and other terminals, as small files in its folder.
 
-Commands write what they ask for, the job writes how it stands; each file has one kind of writer.
+Commands write what they ask for, the job writes how it stands, a start that sends nothing writes
+why; each file has one kind of writer.
 """
 
 from bulk_delete.control.files import get
 from bulk_delete.control.live import End, Live, LiveState, read_live, write_live
+from bulk_delete.control.refusals import Refusal, read_refusal, write_refusal
 from bulk_delete.control.requests import (
     Ask,
     Control,
@@ -23,12 +25,15 @@ __all__ = [
     "End",
     "Live",
     "LiveState",
+    "Refusal",
     "UnreadableError",
     "alone",
     "change",
     "get",
     "read_control",
     "read_live",
+    "read_refusal",
     "whoever_asks",
     "write_live",
+    "write_refusal",
 ]

@@ -36,7 +36,8 @@ class JobStatus:
 
     Times are RFC 3339 in UTC, `age_s` is how old the figures are. `paused` has `by`, `at` and
     `reason`; of a job that does not run it says that the next start will wait. `journal` tells of
-    its last line, `counted` is the line up to which the figures go.
+    its last line, `counted` is the line up to which the figures go. `refused` tells of a start
+    since then that sent nothing: `at`, `outcome`, `exit_code` and `reason`, which are the job's.
     """
 
     job: str
@@ -68,6 +69,7 @@ class JobStatus:
     outcome: str | None = None
     exit_code: int | None = None
     reason: str | None = None
+    refused: Mapping[str, Any] | None = None
     journal: Mapping[str, Any] | None = None
     counted: int | None = None
     files: tuple[str, ...] = ()
@@ -112,7 +114,8 @@ def status_text(job: JobStatus) -> str:
         "paused": _asked(job.paused),
         "held": job.held_by if not job.is_over else None,
         "stopping": job.stopping if not job.is_over else None,
-        "reason": job.reason,
+        "reason": job.reason if not job.refused or job.state == "dead" else None,
+        "last start": _sent_nothing(job.refused),
         "last error": job.last_error,
         "process": f"pid {job.pid} on {job.host} since {job.since}" if job.pid else None,
         "figures": f"of {job.updated}, {_ago(job)}{_uncounted(job)}" if job.updated else None,
@@ -139,8 +142,8 @@ def status_line(job: JobStatus) -> str:
     if not job.is_over:
         words += [_rate_of(job)] if job.limit else []
         words += [f"{duration(job.eta_s)} left"] if job.eta_s is not None else []
-    if job.last_error:
-        words.append(f"last: {job.last_error[:_SHOWN_ERROR]}")
+    if error := _error(job):
+        words.append(f"last: {error[:_SHOWN_ERROR]}")
     return printable(" · ".join(words)) + "\n"
 
 
@@ -154,9 +157,13 @@ def _row(job: JobStatus) -> tuple[str, ...]:
         f"{job.calls_per_s:.1f}/s" if job.calls_per_s is not None and not job.is_over else "",
         duration(job.eta_s) if job.eta_s is not None and not job.is_over else "",
         _ago(job) if job.age_s is not None else "",
-        (job.last_error or "")[:_SHOWN_ERROR],
+        _error(job)[:_SHOWN_ERROR],
     )
     return tuple(map(printable, cells))
+
+
+def _error(job: JobStatus) -> str:
+    return job.refused["reason"] if job.refused else job.last_error or ""
 
 
 def _state(job: JobStatus) -> str:
@@ -188,6 +195,13 @@ def _asked(paused: Mapping[str, str] | None) -> str | None:
         return None
     why = f": {paused['reason']}" if paused["reason"] else ""
     return f"by {paused['by']} at {paused['at']}{why}"
+
+
+def _sent_nothing(refused: Mapping[str, Any] | None) -> str | None:
+    if refused is None:
+        return None
+    code, when = refused["exit_code"], refused["at"]
+    return f"at {when} ended with {code} and sent nothing: {refused['reason']}"
 
 
 def _last_line(journal: Mapping[str, Any] | None) -> str | None:

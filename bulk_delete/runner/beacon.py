@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bulk_delete import report
 from bulk_delete.config import HookUrl, Notify
-from bulk_delete.errors import Bug, Ending, InvalidInput
+from bulk_delete.control import Refusal, write_refusal
+from bulk_delete.errors import Bug, Ending, InvalidInput, JobBusy
+from bulk_delete.folder import JobFolder
 from bulk_delete.model import JOB_NAME
 from bulk_delete.report.notices import Notice, Occasion
 from bulk_delete.runner.courier import Courier
@@ -22,6 +24,7 @@ from bulk_delete.runner.intake import job_name
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.keeping import Keeper
 from bulk_delete.runner.order import Order
+from bulk_delete.runner.posting import stamp
 from bulk_delete.runner.watching import Watcher
 
 if TYPE_CHECKING:
@@ -42,9 +45,10 @@ class Beacon:
     It is a context that learns why the command ended, where an exception ended it.
     """
 
-    def __init__(self, order: Order, log: Log, environ: Mapping[str, str]) -> None:
+    def __init__(self, order: Order, state: Path, log: Log, environ: Mapping[str, str]) -> None:
         name = job_name(order) or ""
         self._job = name if JOB_NAME.fullmatch(name) else None
+        self._state = state
         self._settings = order.settings
         self._log = log
         self._environ = environ
@@ -100,11 +104,20 @@ class Beacon:
             courier.hand(partial(keeper.judge, exit_code))
             courier.close()
         outcome, reason = self._end(exit_code)
+        if self._summary is None and exit_code and exit_code != JobBusy.exit_code:
+            self._note(self._job, Refusal(stamp(), outcome, exit_code, reason))
         self._wait()  # so that a start is not heard after its end
         if exit_code not in self._settings.notify.quiet_codes:
             occasion: Occasion = "failure" if exit_code else "success"
             self._notify(occasion, reason, exit_code, outcome)
             self._wait()
+
+    def _note(self, job: str, refusal: Refusal) -> None:
+        """Leave word for `status`; a job that has no folder is none."""
+        with contextlib.suppress(Ending):
+            folder = JobFolder(self._state, job)
+            if folder.path.is_dir():
+                write_refusal(folder.refused, refusal)
 
     def _end(self, exit_code: int) -> tuple[str, str]:
         """Return the word and the reason for how the command ended."""

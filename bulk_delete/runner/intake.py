@@ -239,12 +239,13 @@ def check_guards(order: Order, intake: Intake, todo: Todo, history: History) -> 
         )
     if guards.max_runs is not None and planned.runs > guards.max_runs:
         raise Refused(
-            f"the plan has {planned.runs:,} runs, more than --max-runs {guards.max_runs:,}"
+            f"the plan has {planned.runs:,} runs, more than --max-runs {guards.max_runs:,}. "
+            "If that is right, give a higher --max-runs this once"
         )
     if guards.max_results is not None and planned.results > guards.max_results:
         raise Refused(
             f"the plan touches {planned.results:,} results, more than --max-results "
-            f"{guards.max_results:,}"
+            f"{guards.max_results:,}. If that is right, give a higher --max-results this once"
         )
     usual = usual_runs(history.planned)
     if guards.max_growth and usual and planned.runs > guards.max_growth * usual:

@@ -20,6 +20,7 @@ from bulk_delete.control import (
     get,
     read_control,
     read_live,
+    read_refusal,
 )
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
@@ -63,6 +64,11 @@ def has_begun(folder: JobFolder) -> bool:
     return folder.journal.exists() or folder.mark.exists()
 
 
+def is_known(folder: JobFolder) -> bool:
+    """Tell whether a job was ever started, be it in vain. Raises OSError."""
+    return has_begun(folder) or folder.refused.exists()
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """Who holds a job, and what it shows of itself; None as long as it plans."""
@@ -104,7 +110,7 @@ def status_of(folder: JobFolder, settings: Settings) -> JobStatus | None:
     """Tell how a job stands; None where there is none. `settings` tell where that is."""
     try:
         now = running(folder)
-        if not now and not has_begun(folder):
+        if not now and not is_known(folder):
             return None
         status = _status(folder, now)
     except OSError as error:
@@ -123,14 +129,16 @@ def status_of(folder: JobFolder, settings: Settings) -> JobStatus | None:
 def _next(status: JobStatus) -> str | None:
     if status.paused:
         return "continue"
-    return "resume" if status.is_over and status.state not in {"done", "unreadable"} else None
+    if status.refused or status.state in {"done", "unreadable"}:
+        return None
+    return "resume" if status.is_over else None
 
 
 def _status(folder: JobFolder, now: Running | None) -> JobStatus:
     lines = last_lines(folder.journal) if folder.journal.exists() else []
     paused, trouble = _pause_of(folder)
     if now is None or now.holder.doing in _DOING:
-        status = _at_rest(folder, lines)
+        status = _refused(folder, _at_rest(folder, lines))
     elif now.live is None:
         status = JobStatus(folder.job, "starting", str(folder.path))
     else:
@@ -190,6 +198,25 @@ def _at_rest(folder: JobFolder, lines: list[dict[str, Any]]) -> JobStatus:
     if end:
         status = replace(status, outcome=end.outcome, exit_code=end.exit_code, reason=end.reason)
     return status
+
+
+def _refused(folder: JobFolder, status: JobStatus) -> JobStatus:
+    """Tell of a start after the last execution that sent nothing, if there was one."""
+    refusal = read_refusal(folder.refused)
+    last = status.updated or status.began
+    if refusal is None or (last and refusal.at < last):
+        return status
+    status = replace(status, refused=msgspec.structs.asdict(refusal))
+    if status.state == "dead" and has_begun(folder):
+        return status  # which matters more: what was in flight is in doubt
+    end = End(refusal.outcome, refusal.exit_code, refusal.reason)
+    return replace(
+        status,
+        state=_state_after(end),
+        outcome=end.outcome,
+        exit_code=end.exit_code,
+        reason=end.reason,
+    )
 
 
 def _end(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from bulk_delete.model import Pair
 from bulk_delete.sandbox import Faults
 from tests.conftest import Command, Sandbox, write_csv
 from tests.e2e.test_interruption import finish, wait_for_calls
@@ -83,6 +84,32 @@ def test_a_job_that_failed(command: Command, sandbox: Running) -> None:
     assert job["last_error"]
     assert job["next"].startswith("bulk-delete resume runs")
     assert "failed (5)" in command.run("status").stdout
+
+
+def test_a_start_that_was_refused(command: Command, sandbox: Running) -> None:
+    """A start that sends nothing shows, with its reason, until one does send; so does a first."""
+    write_csv(command.home / "runs.csv", PAIRS)
+    with sandbox(world()) as api:
+        line = ("run", "runs.csv", "--yes", "--base-url", api.url)
+        assert command.run(*line, "--max-runs", "5").returncode == 4
+        (first,) = told(command)
+        assert command.run(*line).returncode == 0
+        (done,) = told(command)
+        write_csv(command.home / "runs.csv", [Pair(7, "x")])  # type: ignore[arg-type]  # a bad row
+        assert command.run(*line).returncode == 2
+        (refused,) = told(command)
+        text = command.run("status", "runs").stdout
+        write_csv(command.home / "runs.csv", PAIRS[:5])
+        assert command.run(*line).returncode == 0
+        (again,) = told(command)
+    assert (first["state"], first["outcome"], first["exit_code"]) == ("failed", "refused", 4)
+    assert "more than --max-runs 5" in first["refused"]["reason"]
+    assert (done["state"], done["refused"], done["exit_code"]) == ("done", None, 0)
+    assert (refused["state"], refused["exit_code"], refused["next"]) == ("failed", 2, None)
+    assert refused["counts"] == done["counts"]
+    assert "  state        failed (2)\n" in text
+    assert "ended with 2 and sent nothing: 1 row is bad" in text
+    assert (again["state"], again["refused"]) == ("done", None)
 
 
 def test_a_job_that_was_killed(command: Command, sandbox: Running) -> None:

@@ -18,7 +18,7 @@ from hypothesis import settings
 
 from bulk_delete.model import Pair
 from bulk_delete.sandbox import Call, CallLog, Faults, Server, World, in_background
-from tests.nursery import nursery, nurses
+from tests.nursery import Child, nursery, nurses
 
 KEY = "test-key-5f1d9c"
 
@@ -146,10 +146,7 @@ class Command:
         environ = {**self.environ, **environ}
         if nurses(environ):
             line = [str(word) for word in words]
-            ended = nursery().run(line, data or b"", environ, self.home, self.umask)
-            return subprocess.CompletedProcess(
-                line, ended.code, ended.out.decode(), ended.err.decode()
-            )
+            return nursery().run(line, environ, self.home, data or b"", self.umask)
         done = subprocess.run(
             self.line(*words),
             input=data if data is not None else b"",
@@ -164,14 +161,17 @@ class Command:
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
 
-    def start(self, *words: object, **environ: str) -> subprocess.Popen[str]:
+    def start(self, *words: object, **environ: str) -> Child:
+        environ = {**self.environ, **environ}
+        if nurses(environ):
+            return nursery().start([str(word) for word in words], environ, self.home)
         return subprocess.Popen(
             self.line(*words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**self.environ, **environ},
+            env=environ,
             cwd=self.home,
         )
 

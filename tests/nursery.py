@@ -9,6 +9,7 @@ import functools
 import importlib
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
-from typing import NamedTuple
+from typing import NoReturn, TypeAlias
 
 import msgspec
 
@@ -41,22 +42,79 @@ _AT_LOADING = ("PYTHON", "SSL_CERT", "LANG", "LC_", "OPENBLAS", "INJECTED")
 _MOST = 1 << 20
 """Bytes of a request."""
 
+_WIDTH = 12
+"""Bytes of a number that is told."""
+
 
 class _Request(msgspec.Struct):
     words: list[str]
     environ: dict[str, str]
     cwd: str
     umask: int
+    own_group: bool
 
 
-class Ended(NamedTuple):
-    code: int
-    out: bytes
-    err: bytes
+class Nursling:
+    """A process of the command, to be handled as those of `subprocess`, text in and out."""
+
+    def __init__(self, words: Sequence[str], news: int, out: int, err: int) -> None:
+        self.args = list(words)
+        self.returncode: int | None = None
+        self.stdout, self.stderr = (
+            TextIOWrapper(BufferedReader(FileIO(end)), "utf-8") for end in (out, err)
+        )
+        self._news = os.fdopen(news, "rb", buffering=0)
+        self.pid = int(self._news.read(_WIDTH))
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._news], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            with self._news as news:
+                self.returncode = int(news.read(_WIDTH))
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Read to the end what it says, and wait for its end. Raises TimeoutExpired."""
+        said = ["", ""]
+
+        def drain(at: int, file: TextIOWrapper) -> None:
+            with file:
+                said[at] = file.read()
+
+        threads = [
+            threading.Thread(target=drain, args=(at, file), daemon=True)
+            for at, file in enumerate((self.stdout, self.stderr))
+        ]
+        for thread in threads:
+            thread.start()
+        self.wait(timeout)
+        for thread in threads:
+            thread.join(timeout)
+        return said[0], said[1]
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+Child: TypeAlias = subprocess.Popen[str] | Nursling
 
 
 class Nursery:
-    """Starts processes; one at a time, as whoever asks waits for the end."""
+    """Starts processes."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -74,45 +132,43 @@ class Nursery:
         self._ours.close()
         self._parent.wait(10)
 
-    def run(
-        self, words: Sequence[str], data: bytes, environ: Mapping[str, str], cwd: Path, umask: int
-    ) -> Ended:
-        """Run the command to its end. Raises TimeoutExpired after 50 s."""
-        ends = [os.pipe() for _ in range(3)]
-        theirs = [ends[0][0], ends[1][1], ends[2][1]]
-        request = _Request(list(words), dict(environ), str(cwd), umask)
+    def start(
+        self,
+        words: Sequence[str],
+        environ: Mapping[str, str],
+        cwd: Path,
+        *,
+        data: bytes = b"",
+        umask: int = -1,
+        own_group: bool = False,
+    ) -> Nursling:
+        """Start the command; `data` is what it finds on its standard input."""
+        ends = [os.pipe() for _ in range(4)]
+        feed, out, err, news = ends
+        theirs = [feed[0], out[1], err[1], news[1]]
+        request = _Request(list(words), dict(environ), str(cwd), umask, own_group)
         socket.send_fds(self._ours, [msgspec.json.encode(request)], theirs)
         for handle in theirs:
             os.close(handle)
-        read: list[bytes] = [b"", b""]
-        threads = [
-            threading.Thread(target=_feed, args=(ends[0][1], data)),
-            *(threading.Thread(target=_drain, args=(ends[at + 1][0], read, at)) for at in (0, 1)),
-        ]
-        for thread in threads:
-            thread.start()
-        pid = int(self._ours.recv(_MOST))
-        self._ours.settimeout(50)
+        threading.Thread(target=_feed, args=(feed[1], data), daemon=True).start()
+        return Nursling(words, news[0], out[0], err[0])
+
+    def run(
+        self, words: Sequence[str], environ: Mapping[str, str], cwd: Path, data: bytes, umask: int
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end. Raises TimeoutExpired after 50 s."""
+        child = self.start(words, environ, cwd, data=data, umask=umask)
         try:
-            code = int(self._ours.recv(_MOST))
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(list(words), 50) from None
-        finally:
-            self._ours.settimeout(None)
-        for thread in threads:
-            thread.join()
-        return Ended(code, *read)
+            out, err = child.communicate(50)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise
+        return subprocess.CompletedProcess(child.args, child.wait(), out, err)
 
 
 def _feed(handle: int, data: bytes) -> None:
     with contextlib.suppress(BrokenPipeError), open(handle, "wb") as file:
         file.write(data)
-
-
-def _drain(handle: int, into: list[bytes], at: int) -> None:
-    with open(handle, "rb") as file:
-        into[at] = file.read()
 
 
 @functools.cache
@@ -130,21 +186,37 @@ def nurses(environ: Mapping[str, str]) -> bool:
 def _serve(door: socket.socket) -> None:
     for module in LOADED:
         importlib.import_module(module)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for others
     while True:
-        data, handles, *_ = socket.recv_fds(door, _MOST, 3)
+        data, handles, *_ = socket.recv_fds(door, _MOST, 4)
         if not data:
             return
-        pid = os.fork()
-        if pid == 0:
+        if os.fork() == 0:
             door.close()
-            _become(msgspec.json.decode(data, type=_Request), handles)
-            runpy.run_module("bulk_delete", run_name="__main__", alter_sys=True)
-            sys.exit(0)
+            _keep(msgspec.json.decode(data, type=_Request), handles)
         for handle in handles:
             os.close(handle)
-        door.send(str(pid).encode())
-        _, status = os.waitpid(pid, 0)
-        door.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _keep(request: _Request, handles: list[int]) -> NoReturn:
+    """Start the command, and tell its number and how it ended."""
+    news = handles.pop()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        os.close(news)
+        _become(request, handles)
+        runpy.run_module("bulk_delete", run_name="__main__", alter_sys=True)
+        sys.exit(0)
+    for handle in handles:
+        os.close(handle)
+    if request.own_group:
+        os.setpgid(pid, pid)
+    os.write(news, b"%*d" % (_WIDTH, pid))
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(BrokenPipeError):
+        os.write(news, b"%*d" % (_WIDTH, os.waitstatus_to_exitcode(status)))
+    os._exit(0)
 
 
 def _become(request: _Request, handles: Sequence[int]) -> None:

@@ -18,6 +18,7 @@ from bulk_delete.model import Pair, State
 from bulk_delete.runner.auditing import audit
 from bulk_delete.sandbox import Call, Faults, World
 from tests.conftest import NO_BYTECODE, Command, Sandbox, write_csv, write_jsonl
+from tests.nursery import Child
 from tests.replays import replay
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
@@ -70,9 +71,9 @@ def wait_for_calls(api: Sandbox, calls: int) -> None:
     wait_until(lambda: len(api.calls) >= calls)
 
 
-def finish(child: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(child: Child) -> tuple[int, str, str]:
     out, err = child.communicate(timeout=40)
-    return child.returncode, out, err
+    return child.wait(), out, err
 
 
 @pytest.mark.parametrize(

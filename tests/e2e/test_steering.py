@@ -15,6 +15,7 @@ from bulk_delete.folder import JobFolder
 from bulk_delete.sandbox import Call, Faults, World
 from tests.conftest import Command, Sandbox, write_csv
 from tests.e2e.test_interruption import check_laws, finish, wait_for_calls, wait_until
+from tests.nursery import Child
 
 Running = Callable[..., AbstractContextManager[Sandbox]]
 
@@ -25,7 +26,7 @@ def world() -> World:
     return World.of(PAIRS)
 
 
-def started(command: Command, api: Sandbox, rate: str = "4/s") -> subprocess.Popen[str]:
+def started(command: Command, api: Sandbox, rate: str = "4/s") -> Child:
     """Start a job, so slow that it does not end by itself, and wait for its first call."""
     write_csv(command.home / "runs.csv", PAIRS)
     child = command.start("run", "runs.csv", "--yes", "--rate", rate, "--base-url", api.url)

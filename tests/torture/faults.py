@@ -145,7 +145,7 @@ def no_folder(trial: Trial) -> None:
     child.communicate(timeout=60)
     shutil.rmtree(folder, ignore_errors=True)
     folder.with_name("away").rename(folder)
-    trial.codes.append(child.returncode)
+    trial.codes.append(child.wait())
     trial.note_lines()
     trial.note_failure(moved_at)
 

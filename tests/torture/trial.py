@@ -32,6 +32,7 @@ from tests.conftest import (
     write_csv,
 )
 from tests.fronts import Front, friendly, front_of
+from tests.nursery import Child, nursery, nurses
 from tests.replays import replay
 
 INJECT = Path(__file__).parent / "inject"
@@ -83,7 +84,7 @@ class Trial:
     """What the books said at the end of a start, and was not so."""
 
     said: list[str] = field(default_factory=list)
-    starts: "list[subprocess.Popen[str]]" = field(default_factory=list)
+    starts: list[Child] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
     """When the server saw each call."""
 
@@ -108,10 +109,10 @@ class Trial:
     def checkpoint(self) -> Path:
         return self.command.folder(JOB) / "journal.checkpoint"
 
+    @property
     def words(self) -> list[str]:
-        return self.command.line(
-            "run", f"{JOB}.csv", "--yes", "--quiet", "--rate", "500/s", "--base-url", self.url
-        )
+        words = ("run", f"{JOB}.csv", "--yes", "--quiet", "--rate", "500/s")
+        return [*words, "--base-url", self.url]
 
     @property
     def _struck(self) -> Path:
@@ -124,7 +125,7 @@ class Trial:
         limits: dict[int, int] | None = None,
         under: Sequence[str] = (),
         output: IO[str] | None = None,
-    ) -> "subprocess.Popen[str]":
+    ) -> Child:
         """Start the job, with an injected fault or under limits of the kind of `resource`.
 
         `under` is a command that starts it, `output` where all goes that it says.
@@ -138,25 +139,29 @@ class Trial:
             for kind, most in (limits or {}).items():
                 resource.setrlimit(kind, (most, most))
 
-        child = subprocess.Popen(
-            [*under, *self.words()],
-            stdin=subprocess.DEVNULL,
-            stdout=output or subprocess.PIPE,
-            stderr=output or subprocess.PIPE,
-            text=True,
-            env=environ,
-            cwd=self.command.home,
-            preexec_fn=limited if limits else None,  # noqa: PLW1509 - it makes one system call
-            process_group=0,
-        )
+        child: Child
+        if not (under or limits or output) and nurses(environ):
+            child = nursery().start(self.words, environ, self.command.home, own_group=True)
+        else:
+            child = subprocess.Popen(
+                [*under, *self.command.line(*self.words)],
+                stdin=subprocess.DEVNULL,
+                stdout=output or subprocess.PIPE,
+                stderr=output or subprocess.PIPE,
+                text=True,
+                env=environ,
+                cwd=self.command.home,
+                preexec_fn=limited if limits else None,  # noqa: PLW1509 - it makes one system call
+                process_group=0,
+            )
         self.starts.append(child)
         self.stack.callback(_end, child)
         return child
 
-    def end(self, child: "subprocess.Popen[str]") -> str:
+    def end(self, child: Child) -> str:
         """Wait for the end of a start; return what it said."""
         out, err = child.communicate(timeout=60)
-        self.codes.append(child.returncode)
+        self.codes.append(child.wait())
         said = (out or "") + (err or "")
         self.said.append(said)
         self.note_lines()
@@ -186,7 +191,7 @@ class Trial:
                 return
             poller.poll(2)
 
-    def wait_for_line(self, event: str, child: "subprocess.Popen[str]") -> None:
+    def wait_for_line(self, event: str, child: Child) -> None:
         """Wait until the journal has such a line, or the start has ended."""
         poller = select.poll()
         for _ in range(4000):
@@ -318,7 +323,7 @@ class Trial:
 Deed = Callable[[Trial], None]
 
 
-def _end(child: "subprocess.Popen[str]") -> None:
+def _end(child: Child) -> None:
     """End a start that a broken trial has left, with all that runs under it."""
     if child.poll() is None:
         os.killpg(child.pid, signal.SIGKILL)

@@ -31,6 +31,9 @@ def put(path: Path, new: Path, data: bytes, *, sync: bool) -> None:
             os.fchown(handle, owner.st_uid, owner.st_gid)
         if sync:
             os.fsync(handle)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
     finally:
         os.close(handle)
-    new.replace(path)

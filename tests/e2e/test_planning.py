@@ -65,7 +65,9 @@ def limited(command: Command, kilobytes: int, *words: object, **environ: str) ->
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+    """Return what a folder holds, but for what tells of a start alone."""
+    told = {"lock", "refused.json"}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in told}
 
 
 # Forms

@@ -24,16 +24,20 @@ def put(path: Path, new: Path, data: bytes, *, sync: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(new, flags, 0o600)
     try:
-        if os.write(handle, data) < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        owner = path.parent.stat()
-        if owner.st_uid != os.geteuid():  # root asks: the job must be able to read it
-            os.fchown(handle, owner.st_uid, owner.st_gid)
+        _fill(handle, path.parent, data)
         if sync:
             os.fsync(handle)
         new.replace(path)
-    except BaseException:
+    except OSError:
         new.unlink(missing_ok=True)
         raise
     finally:
         os.close(handle)
+
+
+def _fill(handle: int, folder: Path, data: bytes) -> None:
+    if os.write(handle, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    owner = folder.stat()
+    if owner.st_uid != os.geteuid():  # root asks: the job must be able to read it
+        os.fchown(handle, owner.st_uid, owner.st_gid)

@@ -123,10 +123,10 @@ class JobFolder:
                     f"{self.lock} cannot be written: {error.strerror}; make room, or give "
                     "--state-dir another disk"
                 ) from None
-            _sweep(self.path)
-            for path, mode in _files(self.path):
-                _close_to_others(path, mode)
             try:
+                _sweep(self.path)
+                for path, mode in _files(self.path):
+                    _close_to_others(path, mode)
                 yield
             finally:
                 lock.leave(handle)

@@ -65,7 +65,7 @@ def test_every_change_has_a_greater_number(tmp_path: Path) -> None:
     numbers = [change(path, paused).n for _ in range(5)]
     path.unlink()
     numbers.append(change(path, paused).n)
-    path.write_bytes(msgspec.json.encode(Control(n=10**16)))
+    path.write_bytes(msgspec.json.encode(Control(v=1, n=10**16)))
     numbers.append(change(path, paused).n)
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == 10**16 + 1
@@ -178,3 +178,13 @@ def test_a_spoilt_live_file_tells_nothing(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "status.json"
     path.write_bytes(data)
     assert read_live(path) is None
+
+
+def test_a_file_without_a_version_is_spoilt(tmp_path: Path) -> None:
+    """What no command has written asks for nothing, least of all to go on."""
+    path = tmp_path / "control.json"
+    path.write_text("{}")
+    with pytest.raises(UnreadableError, match="is of version 0"):
+        read_control(path)
+    assert change(path, paused).v == 1
+    assert read_control(path).pause == ASK

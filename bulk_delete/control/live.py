@@ -27,7 +27,8 @@ class Live(msgspec.Struct, frozen=True):
     `heard` is the `n` of the last `control.json` that was obeyed, `limit` the rate as it was
     written, `lowered_to` the one in calls per second where it has given way, `trouble` the last
     refusal or failure. `held_until` is None where no end is known; `held_by`: why the schedule
-    holds it. `lines` of the journal are what the figures are made of. `end` comes last.
+    holds it. `lines` of the journal are what the figures are made of; `resume` is the
+    command that goes on, should the process be lost. `end` comes last.
     """
 
     job: str
@@ -56,6 +57,7 @@ class Live(msgspec.Struct, frozen=True):
     stopping: str | None = None
     trouble: str = ""
     lines: int | None = None
+    resume: str | None = None
     end: End | None = None
 
 

@@ -33,9 +33,12 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Control(msgspec.Struct, frozen=True):
-    """What is asked at present. `n` grows with every change, and `v` is the version of the form."""
+    """What is asked at present. `n` grows with every change.
 
-    v: int = VERSION
+    `v` is the version of the form; what names none was not written by a command.
+    """
+
+    v: int = 0
     n: int = 0
     pause: Ask | None = None
     went_on: Ask | None = None
@@ -75,7 +78,7 @@ def change(path: Path, asked: Callable[[Control], Control]) -> Control:
         except UnreadableError:
             before = Control()
         n = max(before.n + 1, time.time_ns() // 1000)  # grows, even where the file was lost
-        now = msgspec.structs.replace(asked(before), n=n)
+        now = msgspec.structs.replace(asked(before), v=VERSION, n=n)
         data = msgspec.json.format(msgspec.json.encode(now), indent=2) + b"\n"
         put(path, path.with_name(f".{path.name}.{os.getpid()}.new"), data, sync=True)
     return now

@@ -14,7 +14,8 @@ class Answer:
     """How a job stands after an order.
 
     `runs`: somebody holds it. `ended`: it came to its end meanwhile. `state` is None where it has
-    not answered; what follows is as the job tells, where it has.
+    not answered; what follows is as the job tells, where it has. `already`: a pause was asked for
+    before, and that one stays, with its reason.
     """
 
     job: str
@@ -26,6 +27,7 @@ class Answer:
     limit: str = ""
     lowered_to: float | None = None
     paused_by: str | None = None
+    already: bool = False
 
 
 def answer_text(answer: Answer, go_on: str, resume: str, look: str) -> str:
@@ -64,7 +66,8 @@ _SOON: dict[AnsweredOrder, str] = {
 def _now(answer: Answer, out: str, go_on: str) -> str:
     match answer.order:
         case "pause":
-            return f"is paused by {answer.paused_by}: {out}. To let it go on: {go_on}"
+            first = "was already" if answer.already else "is"
+            return f"{first} paused by {answer.paused_by}: {out}. To let it go on: {go_on}"
         case "continue":
             return "goes on"
         case "stop":

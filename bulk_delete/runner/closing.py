@@ -23,7 +23,7 @@ from bulk_delete.journal.replay import History
 from bulk_delete.journal.writer import Journal
 from bulk_delete.model import Books, State
 from bulk_delete.runner.following import Follower
-from bulk_delete.runner.job import Job
+from bulk_delete.runner.job import Job, resume_command
 from bulk_delete.runner.standings import Standings
 from bulk_delete.store import ScratchError, States, states_told
 
@@ -197,7 +197,7 @@ def _next(job: Job, ending: Ending | None, outcome: _Outcome) -> str | None:
     if ending is None or isinstance(ending, Bug) or not job.folder.journal.exists():
         return None
     settings, states = job.order.settings, outcome.states
-    again = _resume(job)
+    again = resume_command(job)
     if not isinstance(ending, Incomplete):
         return again
     if outcome.sendable:
@@ -208,14 +208,6 @@ def _next(job: Job, ending: Ending | None, outcome: _Outcome) -> str | None:
     if states.get(State.UNKNOWN, 0):
         return again
     return f"look at {_left_out(job, states)}"
-
-
-def _resume(job: Job) -> str:
-    """Write the command that goes on, from the job file if it is the job's."""
-    file, settings = job.order.job_file, job.order.settings
-    if file and file.name == job.name:
-        return report.command("resume", (str(file.path),), settings, known=file.settings)
-    return report.command("resume", (job.name,), settings)
 
 
 def _left_out(job: Job, states: Mapping[State, int]) -> Path | None:

@@ -69,6 +69,14 @@ class Job:
     scratch: Scratch
 
 
+def resume_command(job: Job) -> str:
+    """Write the command that goes on, from the job file if it is the job's."""
+    file, settings = job.order.job_file, job.order.settings
+    if file and file.name == job.name:
+        return report.command("resume", (str(file.path),), settings, known=file.settings)
+    return report.command("resume", (job.name,), settings)
+
+
 @contextlib.contextmanager
 def open_job(order: Order, state: Path, waiting: Waiting = in_silence) -> Iterator[Job]:
     """Hold the job, read its inputs and open its journal. Raises what ends before a call.

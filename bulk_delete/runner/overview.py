@@ -159,6 +159,7 @@ def _status(folder: JobFolder, now: Running | None) -> JobStatus:
     return replace(
         status,
         paused=msgspec.structs.asdict(paused) if paused else None,
+        next=None if paused else status.next,
         last_error=status.last_error or trouble,
         journal=_last(lines),
         files=tuple(path.name for path in listed if path.exists()),
@@ -192,6 +193,7 @@ def _at_rest(folder: JobFolder, lines: list[dict[str, Any]]) -> JobStatus:
             held_until=None,
             held_by=None,
             stopping=None,
+            next=live.resume if state == "dead" else None,
         )
     if summary:
         status = replace(status, **summary)
@@ -209,6 +211,7 @@ def _refused(folder: JobFolder, status: JobStatus) -> JobStatus:
     status = replace(status, refused=msgspec.structs.asdict(refusal))
     if status.state == "dead" and has_begun(folder):
         return status  # which matters more: what was in flight is in doubt
+    status = replace(status, next=None)  # it would do what was just refused
     end = End(refusal.outcome, refusal.exit_code, refusal.reason)
     return replace(
         status,

@@ -22,7 +22,7 @@ from bulk_delete.control import (
 )
 from bulk_delete.errors import Ending, InvalidInput, Refused
 from bulk_delete.plain import printable
-from bulk_delete.runner.job import Job
+from bulk_delete.runner.job import Job, resume_command
 from bulk_delete.runner.overview import calling_with
 from bulk_delete.runner.watching import Progress, Watcher
 
@@ -53,6 +53,7 @@ class Post:
             limit=str(settings.limits.rate),
             planned=figures.runs,
             runs={},
+            resume=resume_command(job),
         )
 
     @contextlib.asynccontextmanager

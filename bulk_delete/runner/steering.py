@@ -5,6 +5,7 @@ Imports nothing large: who steers is in a hurry.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.plain import printable
 from bulk_delete.report import Answer, AnsweredOrder
-from bulk_delete.runner.overview import Running, has_begun, jobs_in, running
+from bulk_delete.runner.overview import Running, is_known, jobs_in, running
 
 ANSWER_S = 2.0
 LOOK_EVERY_S = 0.05
@@ -32,7 +33,7 @@ class Steering:
         self._reason = printable(reason.strip())[:_MOST_REASON]
         try:
             self._running = running(self._folder)
-            known = self._running is not None or has_begun(self._folder)
+            known = self._running is not None or is_known(self._folder)
         except OSError as error:
             raise InvalidInput(
                 f"{self._folder.path}: cannot be looked into: {error.strerror}"
@@ -48,21 +49,31 @@ class Steering:
 
     def pause(self) -> Answer:
         """Ask for a pause; of a job that does not run, its next start is asked."""
-        ask = self._ask()
-        return self._put("pause", lambda now: _replaced(now, pause=now.pause or ask))
+        ask, already = self._ask(), self._asked_pause() is not None
+        answer = self._put("pause", lambda now: _replaced(now, pause=now.pause or ask))
+        return replace(answer, already=already)
 
     def go_on(self) -> Answer:
         """End a pause. Raises InvalidInput when there is none."""
         ask = self._ask()
-        try:
-            if not read_control(self._folder.control).pause:
-                raise InvalidInput(
-                    f"job {self._folder.job!r} is not paused; `bulk-delete status "
-                    f"{self._folder.job}` tells how it stands"
-                )
-        except UnreadableError:
-            pass  # it is written anew
+        if not self._asked_pause() and not self._shows_a_pause():
+            raise InvalidInput(
+                f"job {self._folder.job!r} is not paused; `bulk-delete status "
+                f"{self._folder.job}` tells how it stands"
+            )
         return self._put("continue", lambda now: _replaced(now, pause=None, went_on=ask))
+
+    def _asked_pause(self) -> Ask | None:
+        """Return the pause that is asked for; a file that is spoilt may ask for one."""
+        try:
+            return read_control(self._folder.control).pause
+        except UnreadableError:
+            return Ask("nobody knows", "")
+
+    def _shows_a_pause(self) -> bool:
+        """Tell whether the job is paused by an order that was removed since."""
+        live = self._running.live if self._running else None
+        return live is not None and live.paused is not None
 
     def stop(self) -> Answer:
         """Ask a running job to drain and end. Raises InvalidInput when it does not run."""
@@ -125,6 +136,6 @@ def _replaced(control: Control, **asked: Ask | None) -> Control:
 
 
 def _others(state: Path) -> str:
-    jobs = [folder.job for folder in jobs_in(state) if has_begun(folder)]
+    jobs = [folder.job for folder in jobs_in(state) if is_known(folder)]
     more = f" and {len(jobs) - _SHOWN_JOBS} more" if len(jobs) > _SHOWN_JOBS else ""
     return f"; there are: {', '.join(jobs[:_SHOWN_JOBS])}{more}" if jobs else "; there is none"

@@ -82,4 +82,4 @@ class TimeKeeper:
 
     def _lead_s(self) -> float:
         likely = min(_CAUTION * self._throttle.slowest_s, self._longest_call_s)
-        return max(LEAST_LEAD_S, likely)
+        return max(LEAST_LEAD_S, likely) + LOOK_EVERY_S  # until the next look calls may leave

@@ -93,12 +93,18 @@ def test_a_start_that_was_refused(command: Command, sandbox: Running) -> None:
         line = ("run", "runs.csv", "--yes", "--base-url", api.url)
         assert command.run(*line, "--max-runs", "5").returncode == 4
         (first,) = told(command)
+        assert command.run("pause", "runs").returncode == 0
+        assert command.run("continue", "runs").returncode == 0
         assert command.run(*line).returncode == 0
         (done,) = told(command)
         write_csv(command.home / "runs.csv", [Pair(7, "x")])  # type: ignore[arg-type]  # a bad row
         assert command.run(*line).returncode == 2
         (refused,) = told(command)
         text = command.run("status", "runs").stdout
+        (command.folder() / "failed.csv").symlink_to("/dev/null")
+        assert command.run("resume", "runs").returncode == 2
+        (linked,) = told(command)
+        (command.folder() / "failed.csv").unlink()
         write_csv(command.home / "runs.csv", PAIRS[:5])
         assert command.run(*line).returncode == 0
         (again,) = told(command)
@@ -107,6 +113,7 @@ def test_a_start_that_was_refused(command: Command, sandbox: Running) -> None:
     assert (done["state"], done["refused"], done["exit_code"]) == ("done", None, 0)
     assert (refused["state"], refused["exit_code"], refused["next"]) == ("failed", 2, None)
     assert refused["counts"] == done["counts"]
+    assert linked["state"] == "failed"
     assert "  state        failed (2)\n" in text
     assert "ended with 2 and sent nothing: 1 row is bad" in text
     assert (again["state"], again["refused"]) == ("done", None)
@@ -126,6 +133,7 @@ def test_a_job_that_was_killed(command: Command, sandbox: Running) -> None:
         assert dead["journal"]["lines"] == len(lines)
         told_of = [line for line in lines[: dead["counted"]] if line["event"] == "batch.sent"]
         assert dead["calls"] == len(told_of)
+        assert "--rate 4/s" in dead["next"]
         assert "dead: its process is gone" in command.run("status").stdout
         assert command.run(*dead["next"].split()[1:]).returncode == 0
         (done,) = told(command)

@@ -78,6 +78,9 @@ def test_a_pause_and_its_end(command: Command, sandbox: Running) -> None:
         (told,) = json.loads(command.run("status", "runs", "--json").stdout)["jobs"]
         assert (told["state"], told["pid"]) == ("paused", child.pid)
         assert told["paused"]["reason"] == "incident 4711"
+        twice = command.run("pause", "runs", "--reason", "me too")
+        assert "Job runs was already paused by " in twice.stdout
+        (command.folder() / "control.json").unlink()
         again = command.run("continue", "runs", "--reason", "it is over")
         assert again.stdout == "Job runs goes on\n"
         hurry(command)

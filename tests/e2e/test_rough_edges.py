@@ -69,10 +69,17 @@ FULL = {"stdout": ">/dev/full", "stderr": "2>/dev/full", "both": ">/dev/full 2>&
 """Streams that take nothing, as files on a full disk."""
 
 
-@pytest.mark.parametrize("full", FULL)
-@pytest.mark.parametrize("form", ["", "--json", "--quiet", "--verify"])
+@pytest.mark.parametrize(
+    ("form", "full"),
+    [
+        *(("", full) for full in FULL),
+        ("--json", "both"),
+        ("--quiet", "stdout"),
+        ("--verify", "stdout"),
+    ],
+)
 def test_a_full_output_changes_no_job(
-    command: Command, sandbox: Running, full: str, form: str
+    command: Command, sandbox: Running, form: str, full: str
 ) -> None:
     """What cannot be printed holds no job up: code, journal and summary tell how it ended."""
     write_csv(command.home / "runs.csv", PAIRS)

@@ -125,6 +125,7 @@ def test_a_job_file_stands_between_flag_and_environment(tmp_path: Path) -> None:
         ('inputs = ["a.csv"]\n', ["a job file needs its inputs"]),
         ('job = "a.csv"\n', ["line 1: a job file needs its inputs"]),
         ('[job]\nname = "x"\n', ["line 1: a job file needs its inputs"]),
+        ('[job]\ninput = ["a.csv"]\n', ["line 2: [job] has no key 'input'", "inputs"]),
         ('[job]\ninputs = "a.csv"\n', ["line 2: [job] inputs", "list of names"]),
         ("[job]\ninputs = []\n", ["line 2: [job] inputs", "list of names"]),
         ("[job]\ninputs = [1]\n", ["[job] inputs", "give a text"]),

@@ -1,13 +1,14 @@
 """The commands that speak to a running job from another terminal, and look at jobs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from bulk_delete.cli.options import audit_settings, config_option, job_of, settings_of, state_of
 from bulk_delete.cli.printing import emit
-from bulk_delete.config import Settings, parse_rate
+from bulk_delete.config import Rate, Settings, parse_rate
 from bulk_delete.errors import InvalidInput
 
 if TYPE_CHECKING:  # it is loaded when it is needed, as in all commands
@@ -134,10 +135,15 @@ def _give(
     from bulk_delete import report  # noqa: PLC0415 - --help needs it not
     from bulk_delete.runner.steering import Steering  # noqa: PLC0415 - likewise
 
-    job, settings, _ = job_of(word, given)
-    answer = order(Steering(state_of(settings), job, reason))
-    here = Settings(state=settings.state)
-    go_on, resume, look = (
-        report.command(verb, (job,), here) for verb in ("continue", "resume", "status")
-    )
-    emit(report.answer_text(answer, go_on, resume, look))
+    job, settings, job_file = job_of(word, given)
+
+    def told(verb: str, limit: Rate | None = None) -> str:
+        known = job_file.settings if job_file else None  # with what is protected, and the state
+        asked = settings if job_file else Settings(state=settings.state)
+        if limit:
+            asked = replace(asked, limits=replace(asked.limits, rate=limit))
+        return report.command(verb, (word,), asked, known=known)
+
+    answer = order(Steering(state_of(settings), job, reason, told))
+    resume = answer.resume or told("resume")
+    emit(report.answer_text(answer, told("continue"), resume, told("status")))

@@ -62,13 +62,17 @@ def read_job_file(path: Path) -> JobFile:
     return JobFile(path=path, name=name, layer=layer, settings=settings_of(layer), **job)
 
 
+def _without_inputs(file: TomlFile) -> InvalidInput:
+    return InvalidInput(
+        f'{file.at(_JOB)}: a job file needs its inputs: [job] and inputs = ["runs.csv"]'
+    )
+
+
 def _job(file: TomlFile) -> dict[str, Any]:
     """Read the section `[job]`. Raises InvalidInput."""
     table = file.tables.get(_JOB)
-    if not isinstance(table, dict) or "inputs" not in table:
-        raise InvalidInput(
-            f'{file.at(_JOB)}: a job file needs its inputs: [job] and inputs = ["runs.csv"]'
-        )
+    if not isinstance(table, dict):
+        raise _without_inputs(file)
     found: dict[str, Any] = {}
     for key, value in table.items():
         place = file.at(_JOB, key)
@@ -78,6 +82,8 @@ def _job(file: TomlFile) -> dict[str, Any]:
             found[key] = _READERS[key](value)
         except ValueError as error:
             raise InvalidInput(f"{place}: [job] {key}: {value!r} does not fit: {error}") from None
+    if "inputs" not in found:
+        raise _without_inputs(file)
     return found
 
 

@@ -15,7 +15,7 @@ class Answer:
 
     `runs`: somebody holds it. `ended`: it came to its end meanwhile. `state` is None where it has
     not answered; what follows is as the job tells, where it has. `already`: a pause was asked for
-    before, and that one stays, with its reason.
+    before, and that one stays, with its reason. `resume` goes on with what the job had to do.
     """
 
     job: str
@@ -28,6 +28,7 @@ class Answer:
     lowered_to: float | None = None
     paused_by: str | None = None
     already: bool = False
+    resume: str | None = None
 
 
 def answer_text(answer: Answer, go_on: str, resume: str, look: str) -> str:

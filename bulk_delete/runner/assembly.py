@@ -72,6 +72,7 @@ def assemble(
     engine = Engine(ends, limits, settings.retry, job.history.last_batch + 1, endings)
     holds = Holds(engine)
     gauge = Gauge(engine, holds, throttle, standings, journal, plan.figures, time.monotonic, meter)
+    go_on = report.command("continue", (job.name,), Settings(state=settings.state))
     heeding = Heeding(
         job.folder,
         engine,
@@ -82,6 +83,7 @@ def assemble(
         recording.record_job,
         watcher,
         settings.limits.grace,
+        go_on,
     )
     timekeeper = TimeKeeper(
         Timetable(settings.schedule, job.order.begun),
@@ -92,7 +94,7 @@ def assemble(
         settings.api.timeout,
         recording.record_job,
     )
-    canary = _canary(job, engine, witness, heeding) if witness else None
+    canary = _canary(job, engine, witness, heeding, go_on) if witness else None
     return Machinery(engine, gauge, heeding, timekeeper, canary)
 
 
@@ -106,9 +108,8 @@ def throttle_of(settings: Settings, history: History) -> Throttle:
     )
 
 
-def _canary(job: Job, engine: Engine, witness: Witness, heeding: Heeding) -> Canary:
+def _canary(job: Job, engine: Engine, witness: Witness, heeding: Heeding, go_on: str) -> Canary:
     guards = job.order.settings.guards
-    go_on = report.command("continue", (job.name,), Settings(state=job.order.settings.state))
 
     async def wait(why: str) -> None:
         await heeding.pause_for("the canary", f"{why}; to go on: {go_on}")

@@ -26,7 +26,10 @@ SHOW_EVERY_S = 1.0
 
 
 class Heeding:
-    """`begin` before the first call, `serve` as long as there are any, `close` after the last."""
+    """`begin` before the first call, `serve` as long as there are any, `close` after the last.
+
+    `go_on` is the command that ends a pause.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Heeding:
         record: Callable[[events.OfJob], None],
         watcher: Watcher,
         grace_s: float,
+        go_on: str,
     ) -> None:
         self._folder = folder
         self._ear = Ear(folder.control)
@@ -50,6 +54,7 @@ class Heeding:
         self._record = record
         self._watcher = watcher
         self._grace_s = grace_s
+        self._go_on = go_on
         self._heard = 0
         self._shown_at = float("-inf")
         self._paused: Ask | None = None
@@ -66,8 +71,7 @@ class Heeding:
             self._continued(control.went_on, seconds)
         if control.pause:
             by, why = _words(control.pause)
-            cure = f"bulk-delete continue {self._folder.job}"
-            told = {"by": by, "since": control.pause.at, "detail": why, "cure": cure}
+            told = {"by": by, "since": control.pause.at, "detail": why, "cure": self._go_on}
             self._watcher.log("error", "job.starts_paused", told)
         await self._obey(control)
         self._show()

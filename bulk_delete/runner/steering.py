@@ -12,7 +12,15 @@ from pathlib import Path
 import msgspec
 
 from bulk_delete.config import Rate
-from bulk_delete.control import Ask, Control, UnreadableError, change, read_control, whoever_asks
+from bulk_delete.control import (
+    Ask,
+    Control,
+    UnreadableError,
+    change,
+    read_control,
+    read_live,
+    whoever_asks,
+)
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.plain import printable
@@ -26,10 +34,14 @@ _SHOWN_JOBS = 10
 
 
 class Steering:
-    """Speaks to one job. Raises InvalidInput where there is none, and where it cannot be asked."""
+    """Speaks to one job. Raises InvalidInput where there is none, and where it cannot be asked.
 
-    def __init__(self, state: Path, job: str, reason: str) -> None:
+    `told` writes the command to type next, given its verb and, for a resume, a rate.
+    """
+
+    def __init__(self, state: Path, job: str, reason: str, told: Callable[..., str]) -> None:
         self._folder = JobFolder(state, job)
+        self._told = told
         self._reason = printable(reason.strip())[:_MOST_REASON]
         try:
             self._running = running(self._folder)
@@ -58,8 +70,8 @@ class Steering:
         ask = self._ask()
         if not self._asked_pause() and not self._shows_a_pause():
             raise InvalidInput(
-                f"job {self._folder.job!r} is not paused; `bulk-delete status "
-                f"{self._folder.job}` tells how it stands"
+                f"job {self._folder.job!r} is not paused; `{self._told('status')}` tells how it "
+                "stands"
             )
         return self._put("continue", lambda now: _replaced(now, pause=None, went_on=ask))
 
@@ -83,7 +95,7 @@ class Steering:
     def change_rate(self, rate: Rate) -> Answer:
         """Give a running job another limit. Raises InvalidInput when it does not run."""
         text = str(rate).replace(", ", ",")
-        cure = f"`bulk-delete resume {self._folder.job} --rate {text}` goes on with it so"
+        cure = f"`{self._told('resume', rate)}` goes on with it so"
         ask = self._ask(self._must_run(cure).holder.execution, text)
         return self._put("rate", lambda now: _replaced(now, rate=ask))
 
@@ -112,7 +124,14 @@ class Steering:
         for _ in range(round(ANSWER_S / LOOK_EVERY_S)):
             now = running(self._folder)
             if now is None:
-                return Answer(job, order, runs=False, ended=self._running is not None)
+                before = read_live(self._folder.live)
+                return Answer(
+                    job,
+                    order,
+                    runs=False,
+                    ended=self._running is not None,
+                    resume=before.resume if before else None,
+                )
             live = now.live
             if live is None or live.state == "starting":
                 return Answer(job, order, runs=True, state="starting")
@@ -126,6 +145,7 @@ class Steering:
                     limit=live.limit,
                     lowered_to=live.lowered_to,
                     paused_by=live.paused.by if live.paused else None,
+                    resume=live.resume,
                 )
             time.sleep(LOOK_EVERY_S)
         return Answer(job, order, runs=True)

@@ -253,3 +253,21 @@ def test_a_job_of_a_job_file_goes_on(command: Command, sandbox: Running) -> None
     assert by_name.returncode == 0, by_name.stderr
     assert "job_file.missing" in by_name.stderr
     assert api.left == set(PAIRS[-1:])
+
+
+def test_orders_tell_how_to_go_on_under_the_file(command: Command, sandbox: Running) -> None:
+    """The commands to type next name the job file, or where its state is, so that they work."""
+    export(command, "a.csv", PAIRS[:10])
+    nightly(command, more=f'[state]\ndir = "{command.home}/elsewhere"\n')
+    word = "jobs/nightly.toml"
+    with sandbox(world()) as api:
+        assert command.run("run", word, "--base-url", api.url).returncode == 0
+        assert command.run("pause", word).returncode == 0
+        paused = command.run("run", word, "--base-url", api.url, "--max-time", "3s")
+        went_on = command.run("continue", word)
+        slowed = command.run("rate", word, "5/s")
+        again = command.run("continue", word)
+    assert f"bulk-delete continue nightly --state-dir {command.home}/elsewhere" in paused.stderr
+    assert f"bulk-delete resume {word}" in went_on.stdout
+    assert f"bulk-delete resume {word} --rate 5/s" in slowed.stderr
+    assert f"bulk-delete status {word}" in again.stderr

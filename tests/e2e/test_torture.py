@@ -24,7 +24,6 @@ SHORT = [
     "two at once",
     "folder removed",
     "clock an hour back",
-    "server gone, and back on its port",
     "replies that are none",
 ]
 """One or two of each kind; `make torture` has them all."""

@@ -167,7 +167,7 @@ def test_a_live_file_that_cannot_be_written_keeps_the_old_one(tmp_path: Path) ->
     """A disk that takes nothing ends no job: the figures before stay."""
     path = tmp_path / "status.json"
     write_live(path, LIVE)
-    (tmp_path / "status.json.new").mkdir()
+    (tmp_path / f".status.json.{os.getpid()}.new").mkdir()
     write_live(path, msgspec.structs.replace(LIVE, planned=6))
     assert read_live(path) == LIVE
 

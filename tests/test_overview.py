@@ -13,11 +13,13 @@ import pytest
 
 from bulk_delete.config import Settings
 from bulk_delete.control import Ask, End, Live, change, write_live
+from bulk_delete.errors import GaveUp, Incomplete, Interrupted, JournalFailed, Stopped
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.ending import MOST_BYTES, last_lines
 from bulk_delete.lock import Holder, newcomer
 from bulk_delete.report import JobStatus
-from bulk_delete.runner.overview import calling_with, jobs_in, overview, running, status_of
+from bulk_delete.runner.overview import overview, status_of
+from bulk_delete.runner.presence import calling_with, jobs_in, running
 from tests.test_control import LIVE
 
 LAST = "22222222-2222-4222-8222-222222222222"
@@ -111,20 +113,21 @@ def test_a_job_that_is_looked_at_keeps_its_figures(made: Made, doing: str, state
 
 
 @pytest.mark.parametrize(
-    ("code", "state"),
+    ("end", "state"),
     [
-        (0, "done"),
-        (1, "failed"),
-        (5, "failed"),
-        (74, "failed"),
-        (3, "interrupted"),
-        (130, "interrupted"),
-        (143, "interrupted"),
+        (End("done", 0, "why"), "done"),
+        (End(Incomplete.outcome, 1, "why"), "failed"),
+        (End(GaveUp.outcome, 5, "why"), "failed"),
+        (End(JournalFailed.outcome, 74, "why"), "failed"),
+        (End(Stopped.outcome, 3, "why"), "interrupted"),
+        (End(Interrupted.outcome, 130, "why"), "interrupted"),
+        (End(Interrupted.outcome, 143, "why"), "interrupted"),
     ],
 )
-def test_a_job_that_has_ended_tells_how(made: Made, code: int, state: str) -> None:
-    """After its end a job stands as its exit code says, with the books of its summary."""
-    made.live(state="over", end=End("word", code, "why"), in_flight=2, eta_s=5.0)
+def test_a_job_that_has_ended_tells_how(made: Made, end: End, state: str) -> None:
+    """After its end a job stands as its ending says, with the books of its summary."""
+    code = end.exit_code
+    made.live(state="over", end=end, in_flight=2, eta_s=5.0)
     made.summary(exit_code=code)
     status = made.status
     assert (status.state, status.exit_code, status.reason) == (state, code, "why")

@@ -13,7 +13,6 @@ from click.shell_completion import CompletionItem, get_completion_class
 from bulk_delete.cli.options import home, settings_of
 from bulk_delete.errors import Ending
 from bulk_delete.folder import state_dir
-from bulk_delete.runner.names import started_jobs
 
 Offer = Callable[[click.Context, str], list[CompletionItem]]
 """What may stand where so much was typed."""
@@ -36,10 +35,12 @@ class Completed(click.types.StringParamType):
 
 def _jobs(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Offer the jobs by name, or, where no name fits, files: a job file will do as well."""
+    from bulk_delete.runner.names import known_jobs  # noqa: PLC0415 - --help needs it not
+
     jobs: list[str] = []
     with contextlib.suppress(Ending, OSError):  # nobody reads words between two keys
         settings = settings_of({"config_file": None, **ctx.params})
-        jobs = started_jobs(state_dir(settings.state.dir, os.environ, home()))
+        jobs = known_jobs(state_dir(settings.state.dir, os.environ, home()))
     fitting = [CompletionItem(job) for job in jobs if job.startswith(incomplete)]
     return fitting or _files(ctx, incomplete)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from bulk_delete import report
 from bulk_delete.cli.printing import emit, offer
 from bulk_delete.config import Settings
-from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.report import JobStatus
+from bulk_delete.runner.names import unknown_job
 from bulk_delete.runner.overview import overview, status_of
 
 VERSION = 1
@@ -57,7 +57,7 @@ def _found(state: Path, job: str | None, settings: Settings) -> list[JobStatus]:
         return overview(state, settings)
     found = status_of(JobFolder(state, job), settings)
     if found is None:
-        raise InvalidInput(f"there is no job {job!r} in {state}; `bulk-delete status` lists all")
+        raise unknown_job(job, state)
     return [found]
 
 

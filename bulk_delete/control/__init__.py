@@ -6,6 +6,7 @@ why; each file has one kind of writer.
 
 from bulk_delete.control.files import get
 from bulk_delete.control.live import End, Live, LiveState, read_live, write_live
+from bulk_delete.control.moments import age_s, seconds_between, stamp, stamp_of
 from bulk_delete.control.refusals import Refusal, read_refusal, write_refusal
 from bulk_delete.control.requests import (
     Ask,
@@ -27,12 +28,16 @@ __all__ = [
     "LiveState",
     "Refusal",
     "UnreadableError",
+    "age_s",
     "alone",
     "change",
     "get",
     "read_control",
     "read_live",
     "read_refusal",
+    "seconds_between",
+    "stamp",
+    "stamp_of",
     "whoever_asks",
     "write_live",
     "write_refusal",

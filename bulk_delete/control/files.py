@@ -19,8 +19,9 @@ def get(path: Path) -> bytes:
         os.close(handle)
 
 
-def put(path: Path, new: Path, data: bytes, *, sync: bool) -> None:
-    """Replace a file by way of `new`; it belongs to whom the folder belongs to. Raises OSError."""
+def put(path: Path, data: bytes, *, sync: bool) -> None:
+    """Replace a file; it belongs to whom the folder belongs to. Raises OSError."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")  # a start sweeps away what is left
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(new, flags, 0o600)
     try:

@@ -72,7 +72,7 @@ def read_live(path: Path) -> Live | None:
 def write_live(path: Path, live: Live) -> None:
     """Replace the file in one step; a disk that does not take it keeps the old one."""
     with contextlib.suppress(OSError):
-        put(path, path.with_name(path.name + ".new"), msgspec.json.encode(live), sync=False)
+        put(path, msgspec.json.encode(live), sync=False)
 
 
 _decode = msgspec.json.Decoder(Live).decode

@@ -4,7 +4,6 @@ Neither the journal nor the figures tell of it: there was no execution.
 """
 
 import contextlib
-import os
 from pathlib import Path
 
 import msgspec
@@ -31,9 +30,8 @@ def read_refusal(path: Path) -> Refusal | None:
 
 def write_refusal(path: Path, refusal: Refusal) -> None:
     """Replace the file in one step; where that cannot be, the exit code tells alone."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
     with contextlib.suppress(OSError):
-        put(path, new, msgspec.json.encode(refusal), sync=False)
+        put(path, msgspec.json.encode(refusal), sync=False)
 
 
 _decode = msgspec.json.Decoder(Refusal).decode

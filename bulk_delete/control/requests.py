@@ -80,7 +80,7 @@ def change(path: Path, asked: Callable[[Control], Control]) -> Control:
         n = max(before.n + 1, time.time_ns() // 1000)  # grows, even where the file was lost
         now = msgspec.structs.replace(asked(before), v=VERSION, n=n)
         data = msgspec.json.format(msgspec.json.encode(now), indent=2) + b"\n"
-        put(path, path.with_name(f".{path.name}.{os.getpid()}.new"), data, sync=True)
+        put(path, data, sync=True)
     return now
 
 

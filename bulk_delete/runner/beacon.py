@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bulk_delete import report
 from bulk_delete.config import HookUrl, Notify
-from bulk_delete.control import Refusal, write_refusal
+from bulk_delete.control import Refusal, stamp, write_refusal
 from bulk_delete.errors import Bug, Ending, InvalidInput, JobBusy
 from bulk_delete.folder import JobFolder
 from bulk_delete.model import JOB_NAME
@@ -24,7 +24,6 @@ from bulk_delete.runner.intake import job_name
 from bulk_delete.runner.job import Job
 from bulk_delete.runner.keeping import Keeper
 from bulk_delete.runner.order import Order
-from bulk_delete.runner.posting import stamp
 from bulk_delete.runner.watching import Watcher
 
 if TYPE_CHECKING:

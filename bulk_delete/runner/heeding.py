@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
 
 import anyio
 import msgspec
@@ -11,13 +10,13 @@ from msgspec.structs import replace
 
 from bulk_delete import events
 from bulk_delete.config import parse_rate
-from bulk_delete.control import Ask, Control, Ear, UnreadableError, change
+from bulk_delete.control import Ask, Control, Ear, UnreadableError, change, seconds_between, stamp
 from bulk_delete.dispatch import Engine
 from bulk_delete.errors import JournalFailed, Stopped
 from bulk_delete.folder import JobFolder
 from bulk_delete.plain import printable
 from bulk_delete.runner.holding import Holds
-from bulk_delete.runner.posting import Post, stamp
+from bulk_delete.runner.posting import Post
 from bulk_delete.runner.watching import Gauge, Watcher
 from bulk_delete.throttle import Throttle
 
@@ -67,7 +66,7 @@ class Heeding:
         control = self._news() or Control()
         before = self._post.before
         if before and before.paused and not control.pause and control.went_on:
-            seconds = _seconds_between(before.paused.at, control.went_on.at)
+            seconds = seconds_between(before.paused.at, control.went_on.at)
             self._continued(control.went_on, seconds)
         if control.pause:
             by, why = _words(control.pause)
@@ -166,11 +165,3 @@ class Heeding:
 def _words(ask: Ask) -> tuple[str, str]:
     """Return who asked and why, fit for a terminal."""
     return printable(ask.by), printable(ask.reason)
-
-
-def _seconds_between(first: str, last: str) -> float:
-    try:
-        gone_by = datetime.fromisoformat(last) - datetime.fromisoformat(first)
-    except (ValueError, TypeError):
-        return 0.0
-    return max(0.0, gone_by.total_seconds())

@@ -3,8 +3,8 @@
 Imports nothing large: `status` is to be there at once.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,87 +17,25 @@ from bulk_delete.control import (
     End,
     Live,
     UnreadableError,
+    age_s,
     get,
     read_control,
     read_live,
     read_refusal,
+    stamp_of,
 )
-from bulk_delete.errors import InvalidInput
+from bulk_delete.errors import Interrupted, Stopped
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.ending import last_lines
-from bulk_delete.lock import Holder, holder_of
+from bulk_delete.lock import holder_of
 from bulk_delete.model import State
 from bulk_delete.report import JobState, JobStatus, command
+from bulk_delete.runner.presence import Running, has_begun, is_known, jobs_in, running
 
-STALE_S = 15.0
-"""Figures of a process that cannot be seen from here, and are older, are those of a dead one."""
-
-STARTING_S = 3600.0
-"""For how long such a process is believed to be planning, which shows nothing."""
-
-_STOPPED = {3, 129, 130, 143}
 _ENDS = {"job.started", "job.finished", "batch.sent"}
 """Events that tell whether a job has ended: the last of them does."""
 
 _DOING: dict[str, JobState] = {"verify": "verifying", "repair": "repairing"}
-
-
-def jobs_in(state: Path) -> Iterator[JobFolder]:
-    """Yield the folders of all that look like jobs, by name. Raises InvalidInput."""
-    try:
-        names = sorted(path.name for path in state.iterdir())
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InvalidInput(f"{state}: cannot be looked into: {error.strerror}") from None
-    for name in names:
-        try:
-            folder = JobFolder(state, name)
-        except InvalidInput:
-            continue
-        if folder.path.is_dir():
-            yield folder
-
-
-def has_begun(folder: JobFolder) -> bool:
-    """Tell whether a job was ever started. Raises OSError."""
-    return folder.journal.exists() or folder.mark.exists()
-
-
-def is_known(folder: JobFolder) -> bool:
-    """Tell whether a job was ever started, be it in vain. Raises OSError."""
-    return has_begun(folder) or folder.refused.exists()
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Who holds a job, and what it shows of itself; None as long as it plans."""
-
-    holder: Holder
-    live: Live | None
-
-
-def running(folder: JobFolder) -> Running | None:
-    """Return who holds a job, if anybody does."""
-    holder = holder_of(folder.lock)
-    if holder is None:
-        return None
-    live = read_live(folder.live)
-    if live and live.execution != holder.execution:
-        live = None
-    if live and live.end:
-        return None
-    there = holder.is_there
-    if there is None:
-        there = _age(live.at) < STALE_S if live else _age(holder.since) < STARTING_S
-    return Running(holder, live) if there else None
-
-
-def calling_with(mine: Live, state: Path) -> list[Live]:
-    """Return the other jobs that run with the same key against the same API."""
-    found = (running(folder) for folder in jobs_in(state) if folder.job != mine.job)
-    lives = [other.live for other in found if other and other.live]
-    return [live for live in lives if (live.key_id, live.base_url) == (mine.key_id, mine.base_url)]
 
 
 def overview(state: Path, settings: Settings) -> list[JobStatus]:
@@ -254,9 +192,8 @@ def _summary(folder: JobFolder, live: Live | None) -> dict[str, Any] | None:
     states = [state.value for state in State]
     told["counts"] = {name: found.counts[name] for name in states if name in found.counts}
     if live is None:
-        at = datetime.fromtimestamp(written, UTC).isoformat(timespec="milliseconds")
-        told["updated"] = at.replace("+00:00", "Z")
-        told["age_s"] = round(_age(at), 1)
+        told["updated"] = stamp_of(datetime.fromtimestamp(written, UTC))
+        told["age_s"] = round(age_s(told["updated"]), 1)
     return told
 
 
@@ -278,7 +215,8 @@ def _state_after(end: End | None) -> JobState:
         return "dead"
     if end.exit_code == 0:
         return "done"
-    return "interrupted" if end.exit_code in _STOPPED else "failed"
+    on_purpose = end.outcome in {Stopped.outcome, Interrupted.outcome}
+    return "interrupted" if on_purpose else "failed"
 
 
 def _figures(folder: JobFolder, state: JobState, live: Live) -> JobStatus:
@@ -291,7 +229,7 @@ def _figures(folder: JobFolder, state: JobState, live: Live) -> JobStatus:
         fingerprint=live.fingerprint,
         began=live.began,
         updated=live.at,
-        age_s=round(_age(live.at), 1),
+        age_s=round(age_s(live.at), 1),
         planned=live.planned,
         counts=live.runs,
         calls=live.calls,
@@ -314,12 +252,3 @@ def _last(lines: list[dict[str, Any]]) -> dict[str, Any] | None:
     if not lines:
         return None
     return {"lines": lines[-1].get("n"), "event": lines[-1].get("event"), "at": lines[-1].get("ts")}
-
-
-def _age(stamp: str) -> float:
-    """Return how many seconds ago that was; for ever, where it is no time."""
-    try:
-        then = datetime.fromisoformat(stamp)
-        return max(0.0, (datetime.now(UTC) - then).total_seconds())
-    except (ValueError, TypeError):
-        return float("inf")

@@ -18,12 +18,14 @@ from bulk_delete.control import (
     alone,
     read_control,
     read_live,
+    stamp,
+    stamp_of,
     write_live,
 )
 from bulk_delete.errors import Ending, InvalidInput, Refused
 from bulk_delete.plain import printable
 from bulk_delete.runner.job import Job, resume_command
-from bulk_delete.runner.overview import calling_with
+from bulk_delete.runner.presence import calling_with
 from bulk_delete.runner.watching import Progress, Watcher
 
 _HELD_S = 1.0
@@ -122,7 +124,7 @@ class Post:
             calls_per_s=round(progress.calls_per_s, 3),
             eta_s=None if progress.eta_s is None else round(progress.eta_s, 1),
             lowered_to=progress.lowered_to,
-            held_until=_text(until) if shut or progress.held_s >= _HELD_S else None,
+            held_until=stamp_of(until) if shut or progress.held_s >= _HELD_S else None,
             held_by=shut.why if shut else None,
             paused=paused,
             stopping=progress.stopping,
@@ -147,11 +149,3 @@ def _state(progress: Progress, *, held: bool) -> LiveState:
     if progress.paused:
         return "paused"
     return "held" if held else "running"
-
-
-def stamp() -> str:
-    return _text(datetime.now(UTC))
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -12,6 +12,7 @@ from bulk_delete.journal.reader import Position
 from bulk_delete.journal.replay import History
 from bulk_delete.ledger import Sink
 from bulk_delete.runner.checkpoint import states_since
+from bulk_delete.runner.presence import has_begun
 from bulk_delete.store import (
     Plan,
     Scratch,
@@ -25,7 +26,7 @@ from bulk_delete.store import (
 def has_started(folder: JobFolder) -> bool:
     """Tell whether a job was ever started. Raises InvalidInput where that cannot be seen."""
     try:
-        return folder.journal.exists() or folder.mark.exists()
+        return has_begun(folder)
     except OSError as error:
         raise InvalidInput(f"{folder.path}: cannot be looked into: {error.strerror}") from None
 

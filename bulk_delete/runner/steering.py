@@ -6,7 +6,6 @@ Imports nothing large: who steers is in a hurry.
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -19,18 +18,19 @@ from bulk_delete.control import (
     change,
     read_control,
     read_live,
+    stamp,
     whoever_asks,
 )
 from bulk_delete.errors import InvalidInput
 from bulk_delete.folder import JobFolder
 from bulk_delete.plain import printable
 from bulk_delete.report import Answer, AnsweredOrder
-from bulk_delete.runner.overview import Running, is_known, jobs_in, running
+from bulk_delete.runner.names import unknown_job
+from bulk_delete.runner.presence import Running, is_known, running
 
 ANSWER_S = 2.0
 LOOK_EVERY_S = 0.05
 _MOST_REASON = 500
-_SHOWN_JOBS = 10
 
 
 class Steering:
@@ -51,7 +51,7 @@ class Steering:
                 f"{self._folder.path}: cannot be looked into: {error.strerror}"
             ) from None
         if not known:
-            raise InvalidInput(f"there is no job {job!r} in {state}{_others(state)}")
+            raise unknown_job(job, state)
         if self._running and self._running.holder.doing != "run":
             holder = self._running.holder
             raise InvalidInput(
@@ -105,8 +105,7 @@ class Steering:
         return self._running
 
     def _ask(self, execution: str | None = None, rate: str | None = None) -> Ask:
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return Ask(printable(whoever_asks()), at, self._reason, execution, rate)
+        return Ask(printable(whoever_asks()), stamp(), self._reason, execution, rate)
 
     def _put(self, order: AnsweredOrder, asked: Callable[[Control], Control]) -> Answer:
         try:
@@ -153,9 +152,3 @@ class Steering:
 
 def _replaced(control: Control, **asked: Ask | None) -> Control:
     return msgspec.structs.replace(control, **asked)
-
-
-def _others(state: Path) -> str:
-    jobs = [folder.job for folder in jobs_in(state) if is_known(folder)]
-    more = f" and {len(jobs) - _SHOWN_JOBS} more" if len(jobs) > _SHOWN_JOBS else ""
-    return f"; there are: {', '.join(jobs[:_SHOWN_JOBS])}{more}" if jobs else "; there is none"

@@ -267,7 +267,7 @@ def test_a_job_that_does_not_run(command: Command, sandbox: Running) -> None:
             done = command.run(*order)
             assert (done.returncode, done.stdout) == (2, ""), order
             assert "runs" in done.stderr
-        assert "there are: runs" in command.run("stop", "rans").stderr
+        assert "did you mean runs?" in command.run("stop", "rans").stderr
         paused = command.run("pause", "runs")
         assert (paused.returncode, "Its next start will wait" in paused.stdout) == (0, True)
         write_csv(command.home / "runs.csv", PAIRS[:9])

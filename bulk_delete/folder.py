@@ -150,7 +150,7 @@ class JobFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise lock.busy(self.job, lock.holder_of(self.lock)) from None
+                raise lock.busy(self.job, lock.holder_of(self.lock), "audit") from None
             yield
         finally:
             os.close(handle)

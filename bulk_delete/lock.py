@@ -75,7 +75,7 @@ def take(path: Path, handle: int, mine: Holder, wait_s: float, waiting: Waiting)
             left = until - time.monotonic()
             found = holder_of(path)
             if left <= 0:
-                raise busy(path.parent.name, found, waited=wait_s > 0) from None
+                raise busy(path.parent.name, found, mine.doing, waited=wait_s > 0) from None
             if first or found != told:
                 waiting(found)
                 first, told = False, found
@@ -125,14 +125,15 @@ def holder_of(path: Path) -> Holder | None:
         os.close(handle)
 
 
-def busy(job: str, holder: Holder | None, *, waited: bool = False) -> JobBusy:
+def busy(job: str, holder: Holder | None, doing: str, *, waited: bool = False) -> JobBusy:
+    """Say who is in the way of what another process was `doing`."""
     who = str(holder) if holder else "it has just started, or is being audited"
     if waited:
         return JobBusy(f"job {job!r} is still running ({who}), and was waited for as long as asked")
-    return JobBusy(
-        f"job {job!r} is already running ({who}); wait for it (run and resume take --wait 10m), "
-        "or give another --name"
+    cure = (
+        "wait for it (--wait 10m), or give another --name" if doing == "run" else "wait for its end"
     )
+    return JobBusy(f"job {job!r} is already running ({who}); {cure}")
 
 
 def _place() -> str:

@@ -1,6 +1,5 @@
 """The commands."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,25 +9,23 @@ import click
 from bulk_delete import __version__
 from bulk_delete.cli.arriving import check, completion, init
 from bulk_delete.cli.completing import complete
-from bulk_delete.cli.found import Found
 from bulk_delete.cli.options import (
-    audit_settings,
     config_option,
-    home,
     job_file_of,
     job_of,
+    json_option,
+    key_of,
     plan_settings,
+    quiet_option,
     resume_settings,
     run_settings,
     settings_of,
     state_of,
-    verify_settings,
     wait_option,
 )
-from bulk_delete.cli.printing import complain
+from bulk_delete.cli.proving import audit, verify
 from bulk_delete.cli.rehearsing import demo, sandbox
 from bulk_delete.cli.steering import go_on, pause, rate, status, stop
-from bulk_delete.config import ApiKey, Settings, exposure, find_key
 from bulk_delete.errors import Incomplete
 from bulk_delete.runner.order import Order, order_of
 
@@ -38,9 +35,7 @@ _inputs = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 _name = click.option("--name", metavar="JOB", help="The job's name; else the input's.")
 _expect = click.option("--expect", metavar="FINGERPRINT", help="Refuse any other set of pairs.")
 _skip_failed = click.option("--skip-failed", is_flag=True, help="Leave out what failed before.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
-_quiet = click.option("--quiet", is_flag=True, help="Print nothing unless something went wrong.")
 
 
 @click.group(context_settings=_CONTEXT)
@@ -62,7 +57,7 @@ def app() -> None:
 @_expect
 @_skip_failed
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan.")
-@_json
+@json_option
 def plan(
     inputs: tuple[str, ...],
     name: str | None,
@@ -101,8 +96,8 @@ def plan(
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
 @click.option("--verify", is_flag=True, help="When all is sent, read it back.")
 @wait_option
-@_quiet
-@_json
+@quiet_option
+@json_option
 def run(
     inputs: tuple[str, ...],
     name: str | None,
@@ -154,7 +149,7 @@ def run(
         show_plan(order, state, save=None, as_json=as_json)
         return 0
     beacon = light(order, state)
-    key = _key(settings)
+    key = key_of(settings)
     with open_job(order, state, waiting_for(quiet=quiet)) as job:
         by = approved(job, yes=yes, quiet=quiet)
         summary = send(job, key, by, quiet=quiet, beacon=beacon)
@@ -177,8 +172,8 @@ def run(
 @_skip_failed
 @click.option("--yes", is_flag=True, help="Accepted for scripts; resume never asks.")
 @wait_option
-@_quiet
-@_json
+@quiet_option
+@json_option
 def resume(
     job_name: str,
     skip_failed: bool,  # noqa: FBT001 - click's
@@ -214,76 +209,11 @@ def resume(
     order = Order((), settings, name, None, skip_failed, job_file, wait_s=wait_s)
     state = state_of(settings)
     beacon = light(order, state)
-    key = _key(settings)
+    key = key_of(settings)
     with open_saved_job(order, state, waiting_for(quiet=quiet)) as job:
         show_rest(job, quiet=quiet)
         summary = send(job, key, "resume", quiet=quiet, beacon=beacon)
     return show_end(summary, quiet=quiet, as_json=as_json)
-
-
-@app.command()
-@click.argument("job_name", metavar="JOB")
-@click.option(
-    "--sample", type=click.IntRange(1), metavar="N", help="Read back N runs, drawn by chance."
-)
-@verify_settings
-@config_option
-@_quiet
-@_json
-def verify(
-    job_name: str,
-    sample: int | None,
-    quiet: bool,  # noqa: FBT001 - click's
-    as_json: bool,  # noqa: FBT001 - click's
-    **given: Any,  # noqa: ANN401 - click's
-) -> int:
-    """Read back the runs that JOB has deleted, and tell which are still there. Sends no deletion.
-
-    Those that are still there count as unsent again, and are listed in still-there.csv, itself a
-    valid input. Ends with 0 if there are none, with 1 if there are some or some cannot be seen.
-    Interrupted, it goes on where it stopped.
-
-    \b
-    Examples:
-      bulk-delete verify runs
-      bulk-delete verify runs --sample 1000 --rate 5/s
-    """
-    from bulk_delete.cli.verifying import show_verification  # noqa: PLC0415 - loads aiohttp
-
-    name, settings, _ = job_of(job_name, given)
-    key = _key(settings)
-    return show_verification(
-        name, settings, key, state_of(settings), sample=sample, quiet=quiet, as_json=as_json
-    )
-
-
-@app.command()
-@click.argument("job_name", metavar="JOB")
-@click.option("--repair", is_flag=True, help="Cut the journal before its first damage.")
-@audit_settings
-@config_option
-@_json
-def audit(
-    job_name: str,
-    repair: bool,  # noqa: FBT001 - click's
-    as_json: bool,  # noqa: FBT001 - click's
-    **given: Any,  # noqa: ANN401 - click's
-) -> int:
-    """Check the journal of JOB: its chain, its order, and that its books balance.
-
-    Tells what is wrong, line by line, and ends with 1 if anything is. --repair is for damage with
-    which no start goes on: it moves the damaged rest to journal.broken, and puts in doubt all that
-    may have been sent there, so that the next start reads it back.
-
-    \b
-    Examples:
-      bulk-delete audit runs
-      bulk-delete audit runs --repair
-    """
-    from bulk_delete.cli.auditing import show_audit  # noqa: PLC0415 - loads NumPy; --help does not
-
-    name, settings, _ = job_of(job_name, given)
-    return show_audit(name, settings, state_of(settings), repair=repair, as_json=as_json)
 
 
 def _ordered(inputs: tuple[str, ...], given: dict[str, Any], **asked: Any) -> Order:  # noqa: ANN401 - click's
@@ -292,15 +222,7 @@ def _ordered(inputs: tuple[str, ...], given: dict[str, Any], **asked: Any) -> Or
     return order_of(inputs, settings, job_file, datetime.now(UTC), **asked)
 
 
-def _key(settings: Settings) -> ApiKey:
-    key = find_key(settings.api, os.environ, home())
-    click.get_current_context().ensure_object(Found).keys.append(key)
-    if warning := exposure(key):
-        complain(warning)
-    return key
-
-
-for command in (status, pause, go_on, stop, rate, check, init, completion, sandbox):
+for command in (status, pause, go_on, stop, rate, verify, audit, check, init, completion, sandbox):
     app.add_command(command)
 app.add_command(demo)
 complete(app)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from bulk_delete.cli.completing import script
-from bulk_delete.cli.options import check_settings, config_option, home
+from bulk_delete.cli.options import check_settings, config_option, home, json_option
 from bulk_delete.cli.printing import emit
 
 SHELLS = ("bash", "zsh", "fish")
@@ -18,7 +18,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.option("--offline", is_flag=True, help="Make no call.")
 @check_settings
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@json_option
 def check(
     job_file: Path | None,
     offline: bool,  # noqa: FBT001 - click's

@@ -1,6 +1,7 @@
 """Show whether a first job could run."""
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ def show_check(
     return told.exit_code
 
 
+def _without_secrets(value: str) -> str:
+    """Leave out the user and the password of a URL, which is refused for having them."""
+    return re.sub(r"(?<=//)[^/]*@", "", value)
+
+
 def _next(code: int, job_file: Path | None, config: Path | None, flags: Layer) -> str:
     words = ["check" if code else "plan"]
     if job_file or not code:
@@ -48,5 +54,5 @@ def _next(code: int, job_file: Path | None, config: Path | None, flags: Layer) -
     words += ["--config", str(config)] if config else []
     for given in flags.values():
         if code or given.origin in _OF_PLAN:
-            words += [given.origin, str(given.value)]
+            words += [given.origin, _without_secrets(str(given.value))]
     return shlex.join(["bulk-delete", *words])

@@ -12,10 +12,13 @@ from bulk_delete import folder
 from bulk_delete.cli.found import Found
 from bulk_delete.cli.printing import complain
 from bulk_delete.config import (
+    ApiKey,
     Given,
     JobFile,
     Layer,
     Settings,
+    exposure,
+    find_key,
     is_job_file,
     load,
     parse_seconds,
@@ -24,6 +27,11 @@ from bulk_delete.config import (
 from bulk_delete.errors import InvalidInput
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+quiet_option = click.option(
+    "--quiet", is_flag=True, help="Print nothing unless something went wrong."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,15 @@ def state_of(settings: Settings) -> Path:
     if warning := folder.exposure(state):
         complain(warning)
     return state
+
+
+def key_of(settings: Settings) -> ApiKey:
+    """Find the key, which no traceback shows from then on; complain where others may read it."""
+    key = find_key(settings.api, os.environ, home())
+    click.get_current_context().ensure_object(Found).keys.append(key)
+    if warning := exposure(key):
+        complain(warning)
+    return key
 
 
 def home() -> Path:

@@ -44,12 +44,7 @@ def send(
     try:
         if beacon and (other := beacon.started(job, screen.log)):
             watcher = Beside(screen, other)
-        counts = job.todo.counts
-        begun = {"job": job.name, "runs": counts.planned, "calls": counts.batches}
-        watcher.log("info", "job.started", begun)
         summary = execute(job, key, approved_by, watcher)
-        level = "error" if summary.exit_code else "info"
-        watcher.log(level, "job.finished", summary.headline())
     finally:
         if beacon:
             beacon.finished(summary)

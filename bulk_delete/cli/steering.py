@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bulk_delete.cli.options import audit_settings, config_option, job_of, settings_of, state_of
+from bulk_delete.cli.options import (
+    audit_settings,
+    config_option,
+    job_of,
+    json_option,
+    settings_of,
+    state_of,
+)
 from bulk_delete.cli.printing import emit
 from bulk_delete.config import Rate, Settings, parse_rate
 from bulk_delete.errors import InvalidInput
@@ -100,7 +107,7 @@ def rate(job_name: str, limit: str, reason: str, **given: Any) -> None:  # noqa:
 @click.option("--watch", is_flag=True, help="Look again every second; end with JOB.")
 @audit_settings
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@json_option
 def status(
     job_name: str | None,
     watch: bool,  # noqa: FBT001 - click's

@@ -85,7 +85,7 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
             house.start_soon(journal.serve)
             with obeyed(_on_signal(machinery.engine, settings.limits.grace, watcher)):
                 try:
-                    await open_books(job, journal, key, approved_by)
+                    await open_books(job, journal, key, approved_by, watcher)
                     _list_leftover(job, job.leftover.plan)
                     folder.forget_before(plan.figures.fingerprint)
                     await _send(job, machinery, watcher, follower)
@@ -103,6 +103,8 @@ async def _execute(job: Job, key: ApiKey, approved_by: str, watcher: Watcher) ->
             house.cancel_scope.cancel()
         journal.release()
         post.end(End(summary.outcome, summary.exit_code, summary.reason))
+    level = "error" if summary.exit_code else "info"
+    watcher.log(level, "job.finished", summary.headline())
     return summary
 
 

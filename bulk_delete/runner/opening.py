@@ -33,8 +33,13 @@ def warn(job: Job, key: ApiKey, watcher: Watcher) -> None:
         watcher.log("warning", "job_file.missing", {"before": before.limits["job_file"]})
 
 
-async def open_books(job: Job, journal: Journal, key: ApiKey, approved_by: str) -> None:
-    """Write that the execution has started, and wait for the disk. Raises JournalFailed."""
+async def open_books(
+    job: Job, journal: Journal, key: ApiKey, approved_by: str, watcher: Watcher
+) -> None:
+    """Tell that the execution has started, and wait for the disk. Raises JournalFailed."""
+    counts = job.todo.counts
+    begun = {"job": job.name, "runs": counts.planned, "calls": counts.batches}
+    watcher.log("info", "job.started", begun)
     journal.write(
         events.JobStarted(
             job=job.name,

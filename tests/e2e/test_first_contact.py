@@ -74,6 +74,14 @@ def test_a_key_that_may_not_read(command: Command, sandbox: Running, answer: Any
     assert "not called wrong" in told["API"]["found"]
 
 
+def test_a_password_in_the_url_is_not_shown(command: Command) -> None:
+    """A URL with a user is refused, and what to type next has no secret in it."""
+    code, told = checked(command, "--base-url", "https://u:hunter2@x.example", "--offline")
+    assert code == 2
+    assert "--base-url https://x.example" in told["next"]
+    assert "hunter2" not in str(told)
+
+
 def test_nobody_answers(command: Command) -> None:
     """Where no connection is made the code is 5, with the cure."""
     code, told = checked(command, "--base-url", "http://127.0.0.1:1")

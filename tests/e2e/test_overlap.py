@@ -71,6 +71,10 @@ def test_waiting_in_vain(command: Command, sandbox: Running) -> None:
         later = command.run(*words, "--wait", "100ms", "--log-format", "json")
         assert (at_once.returncode, later.returncode) == (7, 7)
         assert f"already running (pid {first.pid} on " in at_once.stderr
+        assert "--wait 10m" in at_once.stderr
+        audited = command.run("audit", "runs")
+        assert audited.returncode == 7
+        assert audited.stderr.endswith("; wait for its end\n")
         waiting, error = map(json.loads, later.stderr.splitlines())
         assert (waiting["event"], error["event"]) == ("job.waiting", "error")
         assert waiting["holder"].startswith(f"pid {first.pid} on ")
@@ -117,6 +121,7 @@ def test_an_exclusive_job_is_refused_beside_another(command: Command, sandbox: R
             other = command.run(*words, **exclusive, CEKURA_API_KEY="another")
         assert refused.returncode == 4
         assert f"'first' (pid {pid} on " in refused.stderr
+        assert "job.started" not in refused.stderr
         assert other.returncode == 0, other.stderr
         assert command.run(*words, **exclusive).returncode == 0
     assert api.left == set()

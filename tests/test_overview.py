@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from bulk_delete.config import Settings
-from bulk_delete.control import Ask, End, Live, change, write_live
+from bulk_delete.control import Ask, End, Live, Refusal, change, write_live, write_refusal
 from bulk_delete.errors import GaveUp, Incomplete, Interrupted, JournalFailed, Stopped
 from bulk_delete.folder import JobFolder
 from bulk_delete.journal.ending import MOST_BYTES, last_lines
@@ -135,6 +135,24 @@ def test_a_job_that_has_ended_tells_how(made: Made, end: End, state: str) -> Non
     assert (status.in_flight, status.eta_s) == (None, None)
     assert status.next == "look at failed.csv"
     assert status.is_over
+
+
+def test_a_start_that_was_refused_is_not_proposed_again(made: Made) -> None:
+    """A refusal is the job's end from then on, beside the figures; the summary's command is not."""
+    made.live(state="over", end=End(Stopped.outcome, 3, "why"))
+    made.summary(exit_code=3, outcome=Stopped.outcome)
+    write_refusal(made.folder.refused, Refusal(stamp(), "refused", 4, "too many"))
+    status = made.status
+    assert (status.state, status.exit_code, status.reason) == ("failed", 4, "too many")
+    assert status.counts == {"deleted": 4, "failed": 1}
+    assert status.next is None
+
+
+def test_an_older_refusal_tells_nothing(made: Made) -> None:
+    """What was refused before the last execution is over with."""
+    made.live(state="over", end=End(Stopped.outcome, 3, "why"))
+    write_refusal(made.folder.refused, Refusal(stamp(100), "refused", 4, "too many"))
+    assert (made.status.exit_code, made.status.refused) == (3, None)
 
 
 def test_the_summary_tells_where_the_live_file_was_not_finished(made: Made) -> None:

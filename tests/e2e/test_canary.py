@@ -54,6 +54,7 @@ def test_small_batches_go_first_and_are_read_back(command: Command, sandbox: Run
     assert events["api.read"] >= 6
     (began,) = of(command, "canary.started")
     assert (began["batches"], began["results"], began["runs"]) == (6, 6, runs)
+    assert of(command, "job.started")[0]["limits"]["canary"] == 6
     assert (first[-1]["outcome"], first[-1]["counts"]) == ("passed", {"deleted": runs})
     assert Counter(line["event"] for line in rest)["batch.sent"] == len(api.calls) - 6
     check_laws(command, api, PAIRS)
